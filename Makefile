@@ -1,0 +1,54 @@
+# Every target works on a machine with nothing but Python >= 3.11 and make: it creates .venv and installs the locked
+# packages first when they are missing or the lock has changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+UV := $(BIN)/uv
+UV_VERSION := 0.13.9
+export DAGSTER_HOME ?= $(CURDIR)/dagster_home
+
+.PHONY: install demo test soak check ui bench demo-models screenshots lock clean
+install: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "mmfs needs Python >= 3.11, this is " + sys.version.split()[0] + "; run make PYTHON=/path/to/python3.11")'
+	@echo "Installing the locked packages into $(VENV) (about a minute the first time) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## The main job, end to end, on rendered media
+	@$(BIN)/mmfs demo
+
+test: $(STAMP) ## The fast tests
+	$(BIN)/python -m pytest -m "not soak"
+
+soak: $(STAMP) ## The long seeded suites
+	$(BIN)/python -m pytest -m soak
+
+check: $(STAMP) ## Lint, formatting, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+ui: $(STAMP) ## Dagster webserver, daemon and code location on http://127.0.0.1:3000
+	@$(BIN)/mmfs ui
+
+bench: $(STAMP) ## All benchmarks; results as JSON in benchmarks/results
+	@mkdir -p benchmarks/results
+	@for name in ingest features search loader; do \
+		$(BIN)/python benchmarks/$$name.py --json benchmarks/results/$$name.json || exit 1; done
+
+demo-models: $(STAMP) ## Train the small demo models that ship in mmfs/models
+	@$(BIN)/python -m mmfs.models
+
+lock: ## Resolve the dependencies again: versions and hashes, no URLs
+	@$(UV) pip compile --quiet --universal --no-strip-extras --no-header --generate-hashes --no-emit-index-url \
+		--extra dev pyproject.toml --output-file requirements.lock
+
+clean: ## Remove the environment; stores stay
+	rm -rf $(VENV)

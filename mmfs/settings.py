@@ -1,0 +1,186 @@
+"""All settings: one frozen tree, filled from ``MMFS_*`` environment variables or from Python.
+
+Nested fields use two underscores: ``MMFS_CLIP__MODEL=ViT-L-14``. What was set by hand wins over what the store
+recorded when it was made (`Settings.with_recorded`), and that wins over the defaults below.
+"""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mmfs.errors import SettingsError
+
+_MODELS = Path(__file__).parent / "models"
+DEMO_CLIP_DIR = _MODELS / "demo-clip"
+DEMO_DEPTH_DIR = _MODELS / "demo-depth"
+
+#: Variables of this prefix that are read elsewhere (tests), hence no mistakes.
+_FOREIGN = frozenset({"MMFS_SAMPLE_MEDIA", "MMFS_TEST_QDRANT_URL"})
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ClipConfig(_Frozen):
+    """An image-text model of open_clip."""
+
+    model: str = Field(
+        "ViT-B-32",
+        description="open_clip architecture (ViT-B-32), `hf-hub:org/name`, or `local-dir:/path`.",
+    )
+    pretrained: str | None = Field(
+        "laion2b_s34b_b79k",
+        description="open_clip pretrained tag or a safetensors file; ignored for hf-hub: and local-dir: models.",
+    )
+    dim: int | None = Field(None, description="Embedding width; needed only where it cannot be read offline.")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, fp32 on CPU.")
+    batch_size: int = Field(64, ge=1, description="Frames a forward pass; does not change results.")
+
+
+class DepthConfig(_Frozen):
+    """A monocular depth model of transformers."""
+
+    model: str = Field(
+        "depth-anything/Depth-Anything-V2-Small-hf",
+        description="Model of AutoModelForDepthEstimation: a hub name or a directory.",
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on CUDA, fp32 on CPU.")
+    batch_size: int = Field(16, ge=1, description="Frames a forward pass; does not change results.")
+
+
+class FramesConfig(_Frozen):
+    """How frames are sampled from videos and stored."""
+
+    mode: Literal["fps", "keyframes", "all"] = Field("fps", description="Which frames of a video to keep.")
+    fps: float = Field(1.0, gt=0, description="Frames a second in mode fps, by exact presentation time.")
+    short_side: int = Field(256, ge=16, description="Short side of stored frames in pixels; never scaled up.")
+    quality: int = Field(90, ge=1, le=100, description="JPEG quality (4:2:0).")
+
+
+class GuardLimits(_Frozen):
+    """What a process that decodes untrusted bytes may use."""
+
+    memory_mb: int = Field(4096, ge=256, description="Address space of a decoding process, in MiB.")
+    deadline_s: float = Field(5.0, gt=0, description="Seconds a file may take, whatever its length.")
+    deadline_per_second: float = Field(0.5, ge=0, description="More seconds for each second of playing time.")
+    image_pixels: int = Field(178_956_970, ge=1, description="Largest image, in pixels, by its header.")
+    video_side: int = Field(8192, ge=16, description="Largest width or height of a video, in pixels.")
+    files_per_process: int = Field(256, ge=1, description="Files after which a decoding process is replaced.")
+
+
+class Settings(BaseSettings):
+    """Settings of one store and of what works on it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MMFS_", env_nested_delimiter="__", frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    store: str = Field("./data/store", description="Store: a directory or s3://bucket/prefix.")
+    copy_media: bool = Field(
+        False, description="Copy originals into the store by content hash when ingesting."
+    )
+    media_roots: tuple[str, ...] = Field(
+        (), description="Directories or buckets that lists of URIs may refer to, besides what the user names."
+    )
+    allow_http: bool = Field(False, description="Whether http(s) URIs in lists may be read.")
+    watch: tuple[str, ...] = Field((), description="URIs that the new-media sensor lists at every tick.")
+    shard_target_mb: int = Field(512, ge=1, description="Media in a shard before it is sealed, in MiB.")
+    shard_max_files: int = Field(4096, ge=1, description="Files in a shard before it is sealed.")
+    shards_per_run: int = Field(
+        8, ge=1, description="Shards that one Dagster run of a backfill works through."
+    )
+    workers: int | None = Field(None, ge=1, description="Decoding processes; default: one a core, at most 8.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N, for model assets and query models.")
+    features: tuple[str, ...] = Field((), description="Python modules that register features of your own.")
+    quarantine_share: float = Field(
+        0.05, ge=0, le=1, description="Share of quarantined sources above which the asset check warns."
+    )
+    qdrant_url: str | None = Field(
+        None, description="Qdrant server; unset: the embedded engine in the store."
+    )
+    qdrant_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server.")
+    pin_log_days: int = Field(
+        3650, ge=1, description="How long table history is kept, so that pins stay readable."
+    )
+    clip: ClipConfig = Field(
+        ClipConfig(), description="Model of clip_embeddings and of text and image queries."
+    )
+    depth: DepthConfig = Field(DepthConfig(), description="Model of depth_maps.")
+    frames: FramesConfig = Field(FramesConfig(), description="Sampling of videos.")
+    guard: GuardLimits = Field(GuardLimits(), description="Limits of decoding processes.")
+
+    def with_recorded(self, recorded: dict[str, Any]) -> Self:
+        """These settings, with what the store recorded filled in wherever nothing was set by hand.
+
+        Args:
+            recorded: The sections `recorded()` returned when the store was made.
+        """
+        fill = {name: value for name, value in recorded.items() if name not in self.model_fields_set}
+        if not fill:
+            return self
+        sections = {
+            name: type(getattr(self, name)).model_validate(_absolute_demo_paths(value))
+            for name, value in fill.items()
+        }
+        return self.model_copy(update=sections)
+
+    def recorded(self) -> dict[str, Any]:
+        """The sections a store remembers: those that decide what its rows contain."""
+        return {
+            name: _portable_demo_paths(getattr(self, name).model_dump(mode="json"))
+            for name in ("clip", "depth", "frames")
+        }
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment and these overrides.
+
+    Raises:
+        SettingsError: A variable or argument is unknown or malformed; the message names it.
+    """
+    known = set(Settings.model_fields)
+    for variable in os.environ:
+        if not variable.startswith("MMFS_") or variable in _FOREIGN:
+            continue
+        name = variable.removeprefix("MMFS_").split("__")[0].lower()
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = (
+                f"did you mean MMFS_{near[0].upper()}?"
+                if near
+                else "unset it, or see `mmfs doctor` for the list"
+            )
+            raise SettingsError("unknown setting", where=variable, mend=hint)
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = "MMFS_" + "__".join(str(part).upper() for part in first["loc"])
+        raise SettingsError(
+            f"{first.get('input')!r}: {first['msg']}", where=place, mend="mend or unset this setting"
+        ) from error
+
+
+_DEMO_PREFIX = "<mmfs>/"
+
+
+def _portable_demo_paths(section: dict[str, Any]) -> dict[str, Any]:
+    """Models that ship with the package are recorded relative to it, so that a store can move between machines."""
+    return {
+        key: value.replace(str(_MODELS) + os.sep, _DEMO_PREFIX) if isinstance(value, str) else value
+        for key, value in section.items()
+    }
+
+
+def _absolute_demo_paths(section: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: value.replace(_DEMO_PREFIX, str(_MODELS) + os.sep) if isinstance(value, str) else value
+        for key, value in section.items()
+    }
