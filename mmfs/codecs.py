@@ -58,9 +58,7 @@ def encode_depth16(depth: npt.NDArray[np.float32]) -> bytes:
     half = (depth / scale).astype("<f2").ravel()
     # The high bytes of neighbouring pixels are alike: side by side they compress 2x better than interleaved.
     shuffled = half.view(np.uint8).reshape(-1, 2).T.tobytes()
-    return _DEPTH_HEADER.pack(_DEPTH_MAGIC, width, height, scale) + zstandard.ZstdCompressor(
-        level=1
-    ).compress(shuffled)
+    return _DEPTH_HEADER.pack(_DEPTH_MAGIC, width, height, scale) + zstandard.ZstdCompressor(level=1).compress(shuffled)
 
 
 def decode_depth16(data: bytes | memoryview) -> npt.NDArray[np.float32]:
@@ -80,9 +78,7 @@ def decode_depth16(data: bytes | memoryview) -> npt.NDArray[np.float32]:
         )
         shuffled = np.frombuffer(raw, np.uint8).reshape(2, width * height)
     except (struct.error, ValueError, zstandard.ZstdError) as error:
-        raise IntegrityError(
-            f"bytes are not a depth map: {error}", mend="run `mmfs verify --deep`"
-        ) from error
+        raise IntegrityError(f"bytes are not a depth map: {error}", mend="run `mmfs verify --deep`") from error
     half = np.ascontiguousarray(shuffled.T).view("<f2").reshape(height, width)
     return half.astype(np.float32) * np.float32(scale)
 

@@ -107,9 +107,7 @@ class TableSpec:
 
 
 SHARD = Column("shard", pa.string(), "Shard that holds the row: the Dagster partition.")
-_MEDIA_ID = Column(
-    "media_id", pa.string(), "First 128 bits of the SHA-256 of the media's bytes, 32 hex characters."
-)
+_MEDIA_ID = Column("media_id", pa.string(), "First 128 bits of the SHA-256 of the media's bytes, 32 hex characters.")
 _FRAME_INDEX = Column(
     "frame_index", pa.int64(), "Ordinal of the frame in the source's presentation order; 0 for images."
 )
@@ -155,9 +153,7 @@ _RAW_MEDIA = TableSpec(
         Column("audio_codec", pa.string(), "Codec of the chosen audio stream."),
         Column("width", pa.int64(), "Width as shown, after rotation.", "pixels"),
         Column("height", pa.int64(), "Height as shown, after rotation.", "pixels"),
-        Column(
-            "rotation_deg", pa.int64(), "Clockwise rotation applied to show the picture upright.", "degrees"
-        ),
+        Column("rotation_deg", pa.int64(), "Clockwise rotation applied to show the picture upright.", "degrees"),
         Column("fps", pa.float64(), "Average frame rate of a video.", "frames/s"),
         Column("frame_count", pa.int64(), "Frames in the media, counted where cheap, else estimated."),
         Column("duration_s", pa.float64(), "Playing time.", "seconds"),
@@ -260,9 +256,7 @@ _QDRANT_INDEX = TableSpec(
         Column("build_id", pa.string(), "Build that was published with the shard's rows."),
         Column("table_version", pa.int64(), "Delta version of the embedding table at the build."),
         Column("rows", pa.int64(), "Points of this shard."),
-        Column(
-            "key_digest", pa.string(), "Order-free fingerprint of (id, row hash) over the shard's points."
-        ),
+        Column("key_digest", pa.string(), "Order-free fingerprint of (id, row hash) over the shard's points."),
         Column("published_at_us", pa.int64(), "When it was published.", "microseconds since 1970, UTC"),
     ),
 )

@@ -83,9 +83,7 @@ class Settings(BaseSettings):
     )
 
     store: str = Field("./data/store", description="Store: a directory or s3://bucket/prefix.")
-    copy_media: bool = Field(
-        False, description="Copy originals into the store by content hash when ingesting."
-    )
+    copy_media: bool = Field(False, description="Copy originals into the store by content hash when ingesting.")
     media_roots: tuple[str, ...] = Field(
         (), description="Directories or buckets that lists of URIs may refer to, besides what the user names."
     )
@@ -93,25 +91,17 @@ class Settings(BaseSettings):
     watch: tuple[str, ...] = Field((), description="URIs that the new-media sensor lists at every tick.")
     shard_target_mb: int = Field(512, ge=1, description="Media in a shard before it is sealed, in MiB.")
     shard_max_files: int = Field(4096, ge=1, description="Files in a shard before it is sealed.")
-    shards_per_run: int = Field(
-        8, ge=1, description="Shards that one Dagster run of a backfill works through."
-    )
+    shards_per_run: int = Field(8, ge=1, description="Shards that one Dagster run of a backfill works through.")
     workers: int | None = Field(None, ge=1, description="Decoding processes; default: one a core, at most 8.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N, for model assets and query models.")
     features: tuple[str, ...] = Field((), description="Python modules that register features of your own.")
     quarantine_share: float = Field(
         0.05, ge=0, le=1, description="Share of quarantined sources above which the asset check warns."
     )
-    qdrant_url: str | None = Field(
-        None, description="Qdrant server; unset: the embedded engine in the store."
-    )
+    qdrant_url: str | None = Field(None, description="Qdrant server; unset: the embedded engine in the store.")
     qdrant_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server.")
-    pin_log_days: int = Field(
-        3650, ge=1, description="How long table history is kept, so that pins stay readable."
-    )
-    clip: ClipConfig = Field(
-        ClipConfig(), description="Model of clip_embeddings and of text and image queries."
-    )
+    pin_log_days: int = Field(3650, ge=1, description="How long table history is kept, so that pins stay readable.")
+    clip: ClipConfig = Field(ClipConfig(), description="Model of clip_embeddings and of text and image queries.")
     depth: DepthConfig = Field(DepthConfig(), description="Model of depth_maps.")
     frames: FramesConfig = Field(FramesConfig(), description="Sampling of videos.")
     guard: GuardLimits = Field(GuardLimits(), description="Limits of decoding processes.")
@@ -126,8 +116,7 @@ class Settings(BaseSettings):
         if not fill:
             return self
         sections = {
-            name: type(getattr(self, name)).model_validate(_absolute_demo_paths(value))
-            for name, value in fill.items()
+            name: type(getattr(self, name)).model_validate(_absolute_demo_paths(value)) for name, value in fill.items()
         }
         return self.model_copy(update=sections)
 
@@ -152,11 +141,7 @@ def load_settings(**overrides: Any) -> Settings:
         name = variable.removeprefix("MMFS_").split("__")[0].lower()
         if name not in known:
             near = get_close_matches(name, known, n=1)
-            hint = (
-                f"did you mean MMFS_{near[0].upper()}?"
-                if near
-                else "unset it, or see `mmfs doctor` for the list"
-            )
+            hint = f"did you mean MMFS_{near[0].upper()}?" if near else "unset it, or see `mmfs doctor` for the list"
             raise SettingsError("unknown setting", where=variable, mend=hint)
     try:
         return Settings(**overrides)
