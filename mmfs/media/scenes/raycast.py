@@ -17,7 +17,7 @@ from mmfs.media.scenes.scene import RING_TUBE, Shape
 Floats = NDArray[np.float32]
 Hit = tuple[Floats, Floats]
 _NEAR = 1e-4
-_TRACE_STEPS = 48
+_TRACE_STEPS = 32
 
 
 def intersect(shape: Shape, radius: float, origin: Floats, direction: Floats) -> Hit:
@@ -63,7 +63,7 @@ def _cylinder(radius: np.float32, o: Floats, d: Floats) -> Hit:
     on_top = ((o[:, :2] + top[:, None] * d[:, :2]) ** 2).sum(1) <= wide**2
     top = np.where(on_top & (top > _NEAR), top, np.float32(np.inf))
     t = np.minimum(side, top)
-    normal = (o + _finite(t)[:, None] * d) / wide
+    normal: Floats = (o + _finite(t)[:, None] * d) / wide
     normal[:, 2] = 0
     normal[top < side] = (0, 0, 1)
     return t, normal
@@ -85,31 +85,40 @@ def _cone(radius: np.float32, o: Floats, d: Floats) -> Hit:
         t = np.where(good & (candidate < t), candidate, t)
     point = o + _finite(t)[:, None] * d
     normal = np.stack([point[:, 0], point[:, 1], slope2 * (tall - point[:, 2])], 1)
-    return t, normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+    return t, normal / np.maximum(np.sqrt((normal * normal).sum(1, keepdims=True)), np.float32(1e-9))
 
 
 def _ring(radius: np.float32, o: Floats, d: Floats) -> Hit:
     # A quartic has no stable closed form in float32: walk the distance field, which never oversteps.
     tube = np.float32(RING_TUBE) * radius
     middle = radius - tube
-    length = np.linalg.norm(d, axis=1)
+    length = np.sqrt((d * d).sum(1))
     unit = d / length[:, None]
     rel = o - np.array([0, 0, tube], np.float32)
-    along = (rel * unit).sum(1)
-    start = np.maximum(-along - np.float32(1.05) * radius, 0)
-    s = start.astype(np.float32)
-    gap = np.full(len(d), np.inf, np.float32)
+    nearest = -(rel * unit).sum(1)
+    aside = (rel * rel).sum(1) - nearest**2
+    half_chord = np.sqrt(np.maximum(radius**2 - aside, 0))
+    t = np.full(len(d), np.inf, np.float32)
+    normal = np.zeros_like(d)
+    # Only rays through the bounding sphere walk, and only between its two walls.
+    rows = np.flatnonzero((half_chord > 0) & (nearest + half_chord > _NEAR))
+    s, end = np.maximum(nearest - half_chord, 0)[rows], (nearest + half_chord)[rows]
+    # Along a ray the squared distance from the axis is a parabola in s, and the height a line.
+    c0, c1 = (rel[rows, :2] ** 2).sum(1), 2 * (rel[rows, :2] * unit[rows, :2]).sum(1)
+    c2, z0, z1 = (unit[rows, :2] ** 2).sum(1), rel[rows, 2], unit[rows, 2]
+    gap = np.zeros_like(s)
     for _ in range(_TRACE_STEPS):
-        point = rel + s[:, None] * unit
-        gap = np.hypot(np.hypot(point[:, 0], point[:, 1]) - middle, point[:, 2]) - tube
-        s = s + gap
-        s = np.minimum(s, start + np.float32(3) * radius)
-    point = rel + s[:, None] * unit
-    planar = np.hypot(point[:, 0], point[:, 1])
-    normal = point.copy()
-    normal[:, :2] -= point[:, :2] * (middle / planar)[:, None]
-    hit = (gap < 2e-3) & (s > _NEAR)
-    return np.where(hit, s / length, np.float32(np.inf)).astype(np.float32), normal / tube
+        off = np.sqrt(np.maximum(c0 + s * (c1 + s * c2), 0)) - middle
+        z = z0 + s * z1
+        gap = np.sqrt(off * off + z * z) - tube
+        s = np.minimum(s + gap, end)
+    hit = (gap < 1e-3) & (s > _NEAR)
+    rows, s = rows[hit], s[hit]
+    t[rows] = s / length[rows]
+    point = rel[rows] + s[:, None] * unit[rows]
+    normal[rows] = point / tube
+    normal[rows, :2] -= point[:, :2] * (middle / tube / np.sqrt((point[:, :2] ** 2).sum(1)))[:, None]
+    return t, normal
 
 
 def _near_root(a: Floats, b: Floats, c: Floats) -> Floats:

@@ -50,15 +50,22 @@ def render(scene: Scene, time_s: float = 0.0) -> tuple[NDArray[np.uint8], NDArra
     with np.errstate(divide="ignore"):
         floor = np.where(direction[..., 2] < 0, -origin[2] / direction[..., 2], np.float32(np.inf))
     wall = (np.float32(scene.wall_m) - origin[1]) / direction[..., 1]
-    on_floor = floor < wall
-    depth = np.where(on_floor, floor, wall).astype(np.float32)
-    point = origin + depth[..., None] * direction
-    rgb = np.where(on_floor[..., None], _floor_rgb(scene, point), _wall_rgb(scene, point))
+    depth: Floats = np.minimum(floor, wall).astype(np.float32)
+    x, y = (origin[i] + depth * direction[..., i] for i in (0, 1))
+    rgb = _floor_rgb(scene, x, y)
+    on_wall = wall < floor
+    rgb[on_wall] = _wall_rgb(scene, origin[2] + depth[on_wall] * direction[on_wall, 2])
     sun = np.array(scene.sun, np.float32)
+    axes = (right, up, forward)
     for thing in scene.things:
-        _cast_shadow(thing, sun, point, on_floor, rgb)
+        # The shadow's middle is where a ray from the sun through the object's middle meets the floor.
+        half, reach = half_height_m(thing.shape, thing.radius_m), 1.4 * thing.radius_m / float(sun[2])
+        middle = (thing.x_m - float(sun[0] / sun[2]) * half, thing.y_m - float(sun[1] / sun[2]) * half)
+        window = _window(middle, reach, 0.0, origin=origin, axes=axes)
+        _cast_shadow(thing, sun, x[window], y[window], rgb=rgb[window], lit=~on_wall[window])
     for thing in scene.things:
-        window = _window(thing, origin, (right, up, forward))
+        tall = 2 * half_height_m(thing.shape, thing.radius_m)
+        window = _window((thing.x_m, thing.y_m), 1.3 * thing.radius_m, tall, origin=origin, axes=axes)
         _draw(thing, sun, origin, direction[window], depth=depth[window], rgb=rgb[window])
     return np.clip(rgb, 0, 255).astype(np.uint8), depth
 
@@ -94,22 +101,26 @@ def pixel_grid() -> tuple[Floats, Floats]:
     return rows.astype(np.float32), cols.astype(np.float32)
 
 
-def _floor_rgb(scene: Scene, point: Floats) -> Floats:
-    base = np.array(_FLOOR_RGB[scene.floor], np.float32)
-    if scene.pattern == "plain":
-        return np.broadcast_to(base, point.shape)
-    angle = math.radians(scene.pattern_deg)
-    cos, sin = np.float32(math.cos(angle) / scene.pattern_m), np.float32(math.sin(angle) / scene.pattern_m)
-    step = np.floor(point[..., 0] * cos + point[..., 1] * sin)
-    if scene.pattern == "checkered":
-        step = step + np.floor(point[..., 1] * cos - point[..., 0] * sin)
-    light = np.where(step % 2 == 0, np.float32(1.12), np.float32(0.68))
-    rgb: Floats = light[..., None] * base
+def _floor_rgb(scene: Scene, x: Floats, y: Floats) -> Floats:
+    """Colour of the floor at points x, y [H, W] in metres: float32 [H, W, 3]."""
+    light = np.ones_like(x)
+    if scene.pattern != "plain":
+        angle = math.radians(scene.pattern_deg)
+        cos, sin = (
+            np.float32(math.cos(angle) / scene.pattern_m),
+            np.float32(math.sin(angle) / scene.pattern_m),
+        )
+        step = np.floor(x * cos + y * sin)
+        if scene.pattern == "checkered":
+            step = step + np.floor(y * cos - x * sin)
+        light = np.where(step % 2 == 0, np.float32(1.12), np.float32(0.68))
+    rgb: Floats = light[..., None] * np.array(_FLOOR_RGB[scene.floor], np.float32)
     return rgb
 
 
-def _wall_rgb(scene: Scene, point: Floats) -> Floats:
-    fade = np.clip(np.float32(0.78) + np.float32(0.08) * point[..., 2], 0.5, 1.1)
+def _wall_rgb(scene: Scene, z: Floats) -> Floats:
+    """Colour of the wall at heights z [N] in metres: float32 [N, 3]."""
+    fade = np.clip(np.float32(0.78) + np.float32(0.08) * z, 0.5, 1.1)
     rgb: Floats = fade[..., None] * np.array(_WALL_RGB[scene.wall], np.float32)
     return rgb
 
@@ -119,23 +130,22 @@ def _to_local(thing: Thing, vectors: Floats, *, points: bool) -> Floats:
     angle = math.radians(thing.yaw_deg)
     cos, sin = np.float32(math.cos(angle)), np.float32(math.sin(angle))
     turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], np.float32)
-    shift = np.array([thing.x_m, thing.y_m, 0], np.float32) if points else np.float32(0)
-    local: Floats = (vectors - shift) @ turn
+    moved = vectors - np.array([thing.x_m, thing.y_m, 0], np.float32) if points else vectors
+    local: Floats = moved @ turn
     return local
 
 
-def _cast_shadow(thing: Thing, sun: Floats, point: Floats, on_floor: NDArray[np.bool_], rgb: Floats) -> None:
-    """Darkens the floor where the object hides the sun. Walls and other objects get no shadow."""
-    half = half_height_m(thing.shape, thing.radius_m)
-    x, y = thing.x_m - sun[0] * half / sun[2], thing.y_m - sun[1] * half / sun[2]
-    reach = 1.5 * thing.radius_m / sun[2]
-    near = on_floor & ((point[..., 0] - x) ** 2 + (point[..., 1] - y) ** 2 < reach**2)
-    starts = _to_local(thing, point[near], points=True)
-    if len(starts):
-        starts[:, 2] = 0
-        rays = np.tile(_to_local(thing, sun, points=False), (len(starts), 1))
-        t, _ = intersect(thing.shape, thing.radius_m, starts, rays)
-        rgb[near] *= np.where(np.isfinite(t), np.float32(_SHADOW), np.float32(1))[:, None]
+def _cast_shadow(
+    thing: Thing, sun: Floats, x: Floats, y: Floats, *, rgb: Floats, lit: NDArray[np.bool_]
+) -> None:
+    """Darkens `rgb` [H, W, 3] where the object hides the sun from the floor points x, y [H, W] that are `lit`.
+
+    Walls and other objects get no shadow.
+    """
+    starts = np.stack([x[lit], y[lit], np.zeros(int(lit.sum()), np.float32)], 1)
+    rays = np.tile(_to_local(thing, sun, points=False), (len(starts), 1))
+    t, _ = intersect(thing.shape, thing.radius_m, _to_local(thing, starts, points=True), rays)
+    rgb[lit] *= np.where(np.isfinite(t), np.float32(_SHADOW), np.float32(1))[:, None]
 
 
 def _draw(thing: Thing, sun: Floats, origin: Floats, rays: Floats, *, depth: Floats, rgb: Floats) -> None:
@@ -154,12 +164,20 @@ def _draw(thing: Thing, sun: Floats, origin: Floats, rays: Floats, *, depth: Flo
     depth[hit] = t[hit]
 
 
-def _window(thing: Thing, origin: Floats, axes: tuple[Floats, Floats, Floats]) -> tuple[slice, slice]:
-    """Rows and columns that hold the object's image."""
-    reach, tall = 1.3 * thing.radius_m, 2 * half_height_m(thing.shape, thing.radius_m)
-    corners = np.array(
-        [(x, y, z) for x in (-reach, reach) for y in (-reach, reach) for z in (0.0, tall)], np.float32
-    ) + np.array([thing.x_m, thing.y_m, 0], np.float32)
+def _window(
+    middle: tuple[float, float],
+    reach: float,
+    tall: float,
+    *,
+    origin: Floats,
+    axes: tuple[Floats, Floats, Floats],
+) -> tuple[slice, slice]:
+    """Rows and columns that hold the image of a box on the floor.
+
+    Args: middle: its x and y. reach: half its width. tall: its height; all in metres.
+    """
+    corners = np.array([(x, y, z) for x in (-reach, reach) for y in (-reach, reach) for z in (0.0, tall)])
+    corners += (middle[0], middle[1], 0.0)
     right, up, forward = ((corners - origin) @ np.stack(axes, 1)).T
     cols = FOCAL * HEIGHT * right / forward + WIDTH / 2
     rows = HEIGHT / 2 - FOCAL * HEIGHT * up / forward
