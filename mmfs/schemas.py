@@ -185,6 +185,7 @@ _LISTINGS = TableSpec(
         Column("creator", pa.string(), "Creator as stated by the source."),
         Column("attributes", pa.string(), "Free attributes, a JSON object."),
         Column("added_by", pa.string(), "Who or what listed the media."),
+        Column("refused", pa.string(), "Reason class and message if it may not be read, `reason: message`; else null."),
         Column("listed_at_us", pa.int64(), "When it was listed.", "microseconds since 1970, UTC"),
     ),
 )
@@ -211,6 +212,7 @@ _QUARANTINE = TableSpec(
         Column("message", pa.string(), "What the decoder or model said."),
         Column("library_versions", pa.string(), "Versions of the libraries involved, a JSON object."),
         Column("attempts", pa.int64(), "How often it was tried."),
+        Column("mark", pa.string(), "Change mark of the file, or fingerprint of the step, that failed."),
         Column("at_us", pa.int64(), "When it was given up.", "microseconds since 1970, UTC"),
     ),
 )
