@@ -1,0 +1,5 @@
+"""The ``mmfs`` command."""
+
+from mmfs.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,54 @@
+"""The ``mmfs`` entry point: collects the commands, and turns errors into one clear message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import click
+import typer
+
+from mmfs.cli import ingest, look, operate, reproduce, search
+from mmfs.cli.output import console, errors_console
+from mmfs.cli.plugins import add_plugin_commands
+from mmfs.errors import MmfsError, SettingsError
+
+app = typer.Typer(
+    name="mmfs",
+    help="A multimodal feature store for generative-AI training.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (ingest, look, search, reproduce, operate):
+    app.registered_commands.extend(module.app.registered_commands)
+add_plugin_commands(app)
+
+
+def main() -> None:
+    """Run the command line: exit code 0 for success, 1 for failure, 2 for usage and settings."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        result = typer.main.get_command(app).main(args=arguments, prog_name="mmfs", standalone_mode=False)
+        sys.exit(result if isinstance(result, int) else 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        console.print(error.format_message(), markup=False, highlight=False)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        errors_console.print("stopped")
+        sys.exit(130)
+    except MmfsError as error:
+        if debug:
+            traceback.print_exc()
+        errors_console.print("[bold red]error:[/] ", end="")
+        errors_console.print(error.what + (f" [{error.where}]" if error.where else ""), markup=False, highlight=False)
+        errors_console.print("  mend: ", end="", style="bold")
+        errors_console.print(error.mend, markup=False, highlight=False)
+        sys.exit(2 if isinstance(error, SettingsError) else 1)
+    except BrokenPipeError:
+        sys.exit(0)

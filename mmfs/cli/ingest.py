@@ -1,0 +1,39 @@
+"""``mmfs ingest``: put media into shards."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mmfs.cli.options import StoreOption, open_
+from mmfs.cli.output import AsJson, console, print_json
+from mmfs.cli.plugins import plugin_command
+
+app = typer.Typer()
+
+
+@app.command()
+def ingest(
+    uris: Annotated[
+        list[str], typer.Argument(help="Directories, globs, files, s3:// prefixes, or CSV/JSONL/Parquet lists of URIs.")
+    ],
+    store: StoreOption = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the originals into the store by content hash.")] = False,
+    materialize: Annotated[bool, typer.Option("--materialize", help="Also compute everything, through Dagster.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find media and give unseen ones to shards; nothing is read until the shards are materialized."""
+    feature_store = open_(store, copy_media=True if copy else None)
+    report = feature_store.ingest(uris)
+    if as_json:
+        print_json(report)
+    else:
+        console.print(
+            f"{report.new:,} new, {report.known:,} already known, {report.ignored:,} ignored (no media); "
+            f"shards {', '.join(report.shards) or 'unchanged'}"
+        )
+    if materialize:
+        plugin_command("materialize")(assets=None, missing=True, store=store)
+    elif report.new and not as_json:
+        console.print("next: [bold]mmfs materialize --missing[/]")

@@ -1,0 +1,76 @@
+"""Commands that other packages bring: those that need Dagster live in ``mmfs_assets`` and arrive as entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any
+
+import typer
+
+from mmfs.errors import MissingExtraError
+
+GROUP = "mmfs.commands"
+#: Commands of the orchestration extra, listed here so that they can be explained where it is not installed.
+_EXPECTED = {
+    "demo": "Run the main job end to end.",
+    "materialize": "Compute what is missing or stale, through Dagster.",
+    "ui": "Open the Dagster UI.",
+}
+
+
+def add_plugin_commands(app: typer.Typer) -> None:
+    """Add the commands of all installed plugins, and an explanation for those that are expected but absent."""
+    found: set[str] = set()
+    for plugin in _plugins():
+        app.registered_commands.extend(plugin.registered_commands)
+        found.update(_name(command) for command in plugin.registered_commands)
+    for name, help_text in _EXPECTED.items():
+        if name not in found:
+            app.command(
+                name,
+                help=f"{help_text} (needs the extra mmfs[orchestrate])",
+                context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+            )(_missing(name))
+
+
+def plugin_command(name: str) -> Callable[..., Any]:
+    """The function behind a plugin's command.
+
+    Raises:
+        MissingExtraError: No installed plugin has it.
+    """
+    for plugin in _plugins():
+        for command in plugin.registered_commands:
+            if _name(command) == name and command.callback is not None:
+                return command.callback
+    raise _absent(name)
+
+
+def _plugins() -> list[typer.Typer]:
+    plugins = []
+    for entry_point in entry_points(group=GROUP):
+        try:
+            plugins.append(entry_point.load())
+        except ModuleNotFoundError as error:
+            # The entry point is installed with the core package; what it needs may not be.
+            if (error.name or "").split(".")[0] not in {"dagster", "mmfs_assets"}:
+                raise
+    return plugins
+
+
+def _name(command: typer.models.CommandInfo) -> str:
+    return command.name or getattr(command.callback, "__name__", "").replace("_", "-")
+
+
+def _missing(name: str) -> Callable[..., None]:
+    def explain() -> None:
+        raise _absent(name)
+
+    return explain
+
+
+def _absent(name: str) -> MissingExtraError:
+    return MissingExtraError(
+        f"`mmfs {name}` runs through Dagster, which is not installed", mend="pip install 'mmfs[orchestrate]'"
+    )

@@ -1,0 +1,468 @@
+"""FeatureStore: the facade that ties the layers together. Every method is a few lines; the work is done below."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+
+from mmfs.errors import FeatureError, StoreError
+from mmfs.schemas import GRAIN_TABLES, TableSpec
+from mmfs.settings import Settings, load_settings
+from mmfs.store import Store
+from mmfs.store.subsets import Provenance, SavedSubset, save_subset, subset_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmfs.features.status import Plan
+    from mmfs.ingest.assign import IngestReport
+    from mmfs.loader.loader import Loader
+    from mmfs.search.hits import Hits
+    from mmfs.store.pins import Pin, Window
+    from mmfs.store.retention import VacuumReport
+    from mmfs.store.verify import VerifyReport
+
+Missing = Literal["error", "skip", "null"]
+
+
+def open_store(store: str | Path | Settings | None = None, *, create: bool = True) -> FeatureStore:
+    """Open a store.
+
+    Args:
+        store: A directory, ``s3://bucket/prefix``, or settings; default: ``MMFS_STORE`` or ``./data/store``.
+        create: Whether to make the store when there is none.
+
+    Raises:
+        StoreError: There is no store and ``create`` is False, or it cannot be reached.
+        SettingsError: A setting is unknown or malformed.
+    """
+    if isinstance(store, Settings):
+        settings = store
+    else:
+        settings = load_settings(**({"store": str(store)} if store is not None else {}))
+    return FeatureStore(Store.open(settings=settings, create=create))
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """What a table holds.
+
+    Attributes:
+        grain: What a row is about; None for bookkeeping tables.
+        rows: Rows in the newest version.
+        bytes: Parquet bytes of the newest version; packs are not counted.
+        version: Newest Delta version.
+        columns: Names as users ask for them: a blob's logical column instead of its pack references.
+        coverage: Rows over rows of the table that defines the grain; None for tables that define one.
+    """
+
+    grain: str | None
+    rows: int
+    bytes: int
+    version: int
+    columns: tuple[str, ...]
+    coverage: float | None
+
+
+class FeatureStore:
+    """A store with everything that can be done with it. Open one with :func:`mmfs.open_store`."""
+
+    def __init__(self, store: Store) -> None:
+        self.core = store
+
+    @property
+    def url(self) -> str:
+        """Where the store is."""
+        return self.core.url
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force: set by hand, else recorded when the store was made, else the defaults."""
+        return self.core.settings
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    def tables(self) -> dict[str, TableInfo]:
+        """All tables, by name."""
+        files = {name: self.core.tables.files(name) for name in self.core.tables.names()}
+        rows = {name: sum(file.rows for file in found) for name, found in files.items()}
+        infos = {}
+        for name, found in files.items():
+            spec = self.core.tables.spec(name)
+            base = GRAIN_TABLES.get(spec.grain) if spec.grain else None
+            whole = rows.get(base, 0) if base and base != name and spec.grain != "caption" else 0
+            infos[name] = TableInfo(
+                grain=spec.grain,
+                rows=rows[name],
+                bytes=sum(file.size_bytes for file in found),
+                version=self.core.tables.version(name),
+                columns=_user_columns(spec),
+                coverage=rows[name] / whole if whole else None,
+            )
+        return infos
+
+    def table(self, name: str) -> TableView:
+        """One table, to read."""
+        return TableView(self.core, self.core.tables.spec(name))
+
+    def sql(self, query: str, *, pin: str | None = None) -> pa.Table:
+        """Run one read-only SELECT over the store's tables.
+
+        Args:
+            query: The SELECT. Vectors come back as fixed-size lists.
+            pin: Read the versions of this pin instead of the newest ones.
+
+        Raises:
+            SqlError: The query is not one SELECT over known tables, or fails.
+        """
+        versions = {table: pinned.version for table, pinned in self.pinned(pin).tables.items()} if pin else None
+        return self.core.sql(query, versions=versions)
+
+    def blobs(self, table: str, rows: pa.Table) -> list[bytes]:
+        """The bytes of these rows' blobs, in row order; reads are coalesced and checked.
+
+        Args:
+            table: Table with a blob column (frames, depth_maps).
+            rows: Rows of that table with the columns pack, offset, length and crc32.
+
+        Raises:
+            IntegrityError: Bytes differ from their checksum; the message names pack and offset.
+        """
+        return self.core.blobs(table, rows)
+
+    def rows_of(self, media_id: str, index: int | None = None) -> dict[str, pa.Table]:
+        """The rows about one media (or one sample of it) in every table that has any."""
+        found = {}
+        for name in self.core.tables.names():
+            spec = self.core.tables.spec(name)
+            if not any(column.name == "media_id" for column in spec.columns):
+                continue
+            where = f"media_id = '{media_id}'"
+            if index is not None and spec.grain == "frame":
+                where += f" AND frame_index = {index}"
+            rows = self.table(name).to_arrow(where=where)
+            if rows.num_rows:
+                found[name] = rows
+        return found
+
+    # -- media and features -------------------------------------------------------------------------------------
+
+    def ingest(self, uris: Sequence[str | Path], *, added_by: str = "mmfs ingest") -> IngestReport:
+        """Find media and give unseen ones to shards. Nothing is decoded yet.
+
+        Args:
+            uris: Directories, globs, files, ``s3://`` prefixes, or CSV/JSONL/Parquet lists of URIs.
+            added_by: Recorded with each media.
+
+        Raises:
+            IngestError: A source does not exist or may not be read.
+        """
+        from mmfs.ingest import assign, list_sources
+
+        listed = list_sources([str(uri) for uri in uris], self.settings)
+        return assign(self.core, listed, added_by=added_by, now_us=_now_us())
+
+    def features(self) -> list[str]:
+        """Names of the registered features."""
+        from mmfs.features.registry import registered
+
+        return list(registered(self.settings))
+
+    def plan(self, feature: str) -> Plan:
+        """What computing a feature would do: missing and stale rows, by cause.
+
+        Raises:
+            FeatureError: There is no such feature.
+        """
+        from mmfs.features.registry import instantiate, registered
+        from mmfs.features.status import plan
+
+        specs = registered(self.settings)
+        if feature not in specs:
+            raise FeatureError(f"there is no feature {feature!r}", mend="features: " + ", ".join(specs))
+        return plan(self.core, instantiate(specs[feature], self.settings))
+
+    # -- search and subsets -------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        image: Any = None,
+        frame: tuple[str, int] | None = None,
+        vector: Any = None,
+        like: Sequence[str] = (),
+        unlike: Sequence[str] = (),
+        k: int = 20,
+        where: str | None = None,
+        space: str = "clip_embeddings",
+        group: Literal["segment", "media"] | None = None,
+        diversity: float = 0.0,
+        exact: bool | None = None,
+    ) -> Hits:
+        """Find samples by meaning.
+
+        Args:
+            text: What to look for, in words.
+            image: A path, a PIL image or an array uint8 [H, W, 3] to look like.
+            frame: A frame ``(media_id, frame_index)`` to look like.
+            vector: A vector float [D] of the space.
+            like: Sample keys to look like.
+            unlike: Sample keys to keep away from.
+            k: Hits wanted.
+            where: SQL condition on metadata, e.g. ``"width >= 480 AND kind = 'video'"``.
+            space: Embedding table to search, or ``"captions"`` for the words of captions.
+            group: ``"segment"`` merges neighbouring frames of a video, ``"media"`` keeps the best of each media.
+            diversity: 0 for the best hits, towards 1 for more varied ones.
+            exact: True to compare with every vector, False for the index, None to choose by size.
+
+        Raises:
+            SearchError: There is no index, or it belongs to another model.
+            WhereError: The condition is wrong; the message names the token and the columns that exist.
+        """
+        from mmfs.search import SearchQuery, search
+
+        query = SearchQuery(
+            text=text,
+            image=image,
+            frame=frame,
+            vector=vector,
+            like=tuple(like),
+            unlike=tuple(unlike),
+            k=k,
+            where=where,
+            space=space,
+            group=group,
+            diversity=diversity,
+            exact=exact,
+        )
+        return search(self.core, query)
+
+    def subset(self, name: str) -> Subset:
+        """A named subset, to save or to read."""
+        return Subset(self, name)
+
+    # -- pins and training --------------------------------------------------------------------------------------
+
+    def pin(
+        self,
+        name: str,
+        *,
+        columns: Sequence[str] | None = None,
+        subset: str | None = None,
+        where: str | None = None,
+        missing: Missing = "error",
+        versions: Mapping[str, int] | None = None,
+        like: str | None = None,
+        grain: str | None = None,
+        window: Window | None = None,
+    ) -> Pin:
+        """Fix columns, selection and versions under a name. A pin never changes.
+
+        Args:
+            name: Name of the pin.
+            columns: ``table.column`` names, e.g. ``frames.image``.
+            subset: Only samples of this subset.
+            where: Only samples that meet this SQL condition.
+            missing: What a sample without a value means: ``"error"``, ``"skip"`` it, or ``"null"`` (zeros and a mask).
+            versions: Table versions; default: the newest.
+            like: Take the selection of this pin and swap the columns.
+            grain: Default: the finest asked for, frame > audio_window > caption > media.
+            window: Runs of consecutive frames instead of single rows.
+
+        Raises:
+            PinError: The name is taken, a column or version is unknown, or values are missing.
+        """
+        from mmfs.store.pins import Pins
+
+        return Pins(self.core).create(
+            name,
+            columns=columns,
+            subset=subset,
+            where=where,
+            missing=missing,
+            versions=versions,
+            like=like,
+            grain=grain,
+            window=window,
+            now_us=_now_us(),
+        )
+
+    def pins(self) -> list[str]:
+        """Names of all pins."""
+        from mmfs.store.pins import Pins
+
+        return Pins(self.core).names()
+
+    def pinned(self, name: str) -> Pin:
+        """The pin of this name."""
+        from mmfs.store.pins import Pins
+
+        return Pins(self.core).get(name)
+
+    def unpin(self, name: str) -> None:
+        """Remove a pin; vacuum may then free what only it named."""
+        from mmfs.store.pins import Pins
+
+        Pins(self.core).remove(name)
+
+    def loader(
+        self,
+        pin: str | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        subset: str | None = None,
+        where: str | None = None,
+        window: Window | None = None,
+        run: str | None = None,
+        batch_size: int,
+        shuffle: bool = True,
+        seed: int = 0,
+        epoch: int = 0,
+        rank: int | None = None,
+        world_size: int | None = None,
+        decode: bool = True,
+        image_size: int | None = 256,
+        device: str | None = None,
+        transforms: Mapping[str, Callable[[Any], Any]] | None = None,
+        captions: Literal["first", "random", "all"] = "first",
+        drop_last: bool = False,
+        threads: int | None = None,
+    ) -> Loader:
+        """Batches of a pin, in one global order, resumable to the sample.
+
+        Args:
+            pin: Name of a pin. Without one, a pin ``run-<id>`` is made from columns, subset, where and window.
+            run: Name under which the run is recorded in ``training_runs``.
+            batch_size: Samples a rank and step.
+            seed, epoch: Choose the order together with the pin's selection.
+            rank, world_size: Default: from torch.distributed, RANK and WORLD_SIZE.
+            decode: False hands out the stored bytes.
+            image_size: Short side and centre crop, the same for depth; None: a list of tensors as stored.
+            device: Where tensors go; default: they stay in host memory.
+            transforms: A function a column, applied to the batch's value.
+            captions: Which caption of a media; ``"all"`` gives lists.
+            drop_last: Drop the last partial global batch instead of padding it.
+            threads: Reading and decoding threads; default: by the cores.
+
+        Raises:
+            PinError: The pin is unknown or nothing can be delivered.
+            LoaderError: Arguments contradict each other.
+        """
+        from mmfs.loader import Loader
+
+        if pin is None:
+            if not columns:
+                raise StoreError("a loader needs a pin or columns", mend='store.loader("my-pin", ...)')
+            pin = f"run-{run or time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
+            self.pin(pin, columns=columns, subset=subset, where=where, window=window)
+        return Loader(
+            self.core,
+            self.pinned(pin),
+            run=run,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            epoch=epoch,
+            rank=rank,
+            world_size=world_size,
+            decode=decode,
+            image_size=image_size,
+            device=device,
+            transforms=transforms,
+            captions=captions,
+            drop_last=drop_last,
+            threads=threads,
+        )
+
+    def keys_at(self, run: str, *, step: int, rank: int = 0) -> list[str]:
+        """Keys of the samples that a step of a training run saw, computed from its order."""
+        from mmfs.loader.ledger import keys_at
+
+        return keys_at(self.core, run, step=step, rank=rank)
+
+    def trace(self, media_id: str) -> dict[str, list[str]]:
+        """Which tables, subsets, pins and training runs saw a media."""
+        from mmfs.loader.ledger import trace
+
+        return trace(self.core, media_id)
+
+    # -- operations ---------------------------------------------------------------------------------------------
+
+    def verify(self, *, deep: bool = False) -> VerifyReport:
+        """Compare tables, packs and index; ``deep`` also reads every blob."""
+        return self.core.verify(deep=deep)
+
+    def vacuum(self, *, keep_days: float = 7) -> VacuumReport:
+        """Delete files that no kept version and no pin names."""
+        return self.core.vacuum(keep_days=keep_days)
+
+
+class TableView:
+    """One table, to read."""
+
+    def __init__(self, store: Store, spec: TableSpec) -> None:
+        self._store = store
+        self.spec = spec
+
+    def to_arrow(
+        self,
+        *,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        shard: str | None = None,
+        version: int | None = None,
+    ) -> pa.Table:
+        """The rows, in canonical order (by shard and key); vectors as ``fixed_size_list<float16>[dim]``.
+
+        Args:
+            columns: Columns wanted; default: all. Others cost no byte.
+            where: SQL condition over the table and the tables that join it.
+            shard: Only this shard.
+            version: Delta version; default: the newest.
+        """
+        return self._store.read(self.spec.name, columns=columns, where=where, shard=shard, version=version)
+
+
+class Subset:
+    """A named subset."""
+
+    def __init__(self, store: FeatureStore, name: str) -> None:
+        self._store = store
+        self.name = name
+
+    def save(self, chosen: Hits | pa.Table | pd.DataFrame | str) -> SavedSubset:
+        """Save samples under this name, replacing what it held.
+
+        Args:
+            chosen: Hits of a search, an Arrow table or a pandas DataFrame with key columns, or a SELECT.
+        """
+        provenance = Provenance()
+        if isinstance(chosen, str):
+            provenance, rows = Provenance(query=chosen), self._store.sql(chosen)
+        elif isinstance(chosen, pa.Table):
+            rows = chosen
+        elif hasattr(chosen, "info") and isinstance(getattr(chosen, "table", None), pa.Table):
+            provenance, rows = chosen.provenance(), chosen.table
+        else:
+            rows = pa.Table.from_pandas(chosen, preserve_index=False)
+        return save_subset(self._store.core, self.name, rows, provenance, now_us=_now_us())
+
+    def to_arrow(self) -> pa.Table:
+        """Keys, rank, score and provenance, in rank order."""
+        return subset_rows(self._store.core, self.name)
+
+
+def _user_columns(spec: TableSpec) -> tuple[str, ...]:
+    hidden = {"pack", "offset", "length", "crc32"} if spec.blob else set()
+    shown = [column.name for column in spec.columns if column.name not in hidden]
+    return (*shown, spec.blob) if spec.blob else tuple(shown)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from mmfs.errors import SettingsError
+from mmfs.settings import DEMO_CLIP_DIR, ClipConfig, Settings, load_settings
+
+
+def test_nested_variables_fill_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMFS_CLIP__MODEL", "ViT-L-14")
+    monkeypatch.setenv("MMFS_FRAMES__FPS", "2.5")
+    settings = load_settings()
+    assert settings.clip.model == "ViT-L-14"
+    assert settings.frames.fps == 2.5
+
+
+def test_an_unknown_variable_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMFS_STOER", "/tmp/x")
+    with pytest.raises(SettingsError, match=r"MMFS_STOER.*did you mean MMFS_STORE"):
+        load_settings()
+
+
+def test_a_malformed_value_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMFS_FRAMES__FPS", "fast")
+    with pytest.raises(SettingsError, match=r"'fast'.*MMFS_FRAMES__FPS"):
+        load_settings()
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        load_settings().store = "/elsewhere"  # type: ignore[misc]
+
+
+def test_what_a_store_recorded_fills_in_what_nobody_set() -> None:
+    recorded = load_settings(clip=ClipConfig(model="ViT-L-14", pretrained="openai")).recorded()
+    assert load_settings().with_recorded(recorded).clip.model == "ViT-L-14"
+    by_hand = load_settings(clip=ClipConfig(model="RN50", pretrained="openai"))
+    assert by_hand.with_recorded(recorded).clip.model == "RN50"
+
+
+def test_shipped_models_are_recorded_relative_to_the_package() -> None:
+    settings = load_settings(clip=ClipConfig(model=f"local-dir:{DEMO_CLIP_DIR}"))
+    assert settings.recorded()["clip"]["model"] == "local-dir:<mmfs>/demo-clip"
+    assert load_settings().with_recorded(settings.recorded()).clip == settings.clip
+
+
+def test_every_setting_is_described() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
