@@ -1,0 +1,137 @@
+"""The one commit: compare-and-swap of one shard of one table.
+
+A plan is made on a state (`ShardState`), and its file may only replace exactly that state. The Delta library itself
+accepts a repeated or older number silently, so the comparison is ours; the library's conflict check covers the
+instant between our look and its write, because both would set the number of the same shard.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction
+
+from mmfs.errors import StalePlanError, StoreError
+from mmfs.schemas import TableSpec
+from mmfs.store.delta import ConflictError, DataFile, DeltaLog, app_id, commit_file, delta_errors, snapshot_of
+from mmfs.store.faults import fault_point
+
+_CONFLICT_TRIES = 100
+_FAILURE_TRIES = 5
+
+
+@dataclass(frozen=True)
+class ShardState:
+    """What a plan is made on.
+
+    Attributes:
+        app_version: How often the shard was replaced before, less one; -1 when it was never written.
+        table_version: Delta version of the table.
+        files: The shard's files.
+    """
+
+    table: str
+    shard: str
+    app_version: int
+    table_version: int
+    files: tuple[DataFile, ...]
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What came of a replacement.
+
+    Attributes:
+        version: A version of the table that holds the shard so.
+        app_version: How often the shard was replaced, less one.
+        rows: Rows of the shard now.
+        size_bytes: Size of its file.
+        digest: Content digest of its rows.
+        changed: False when the rows were there already and nothing was written.
+    """
+
+    table: str
+    shard: str
+    version: int
+    app_version: int
+    rows: int
+    size_bytes: int
+    digest: str
+    changed: bool
+
+
+def commit_shard(
+    log: DeltaLog, spec: TableSpec, planned: ShardState, file: DataFile, *, rows: pa.Table, info: Mapping[str, str]
+) -> int:
+    """Make ``file``, which is written already, the shard's only file; the table version that shows it.
+
+    Raises:
+        StalePlanError: The shard is not in the planned state any more.
+        StoreError: The commit fails for good.
+    """
+    name, shard = planned.table, planned.shard
+    number = planned.app_version + 1
+    action = _add_action(spec, name, file, rows)
+    conflicts = failures = 0
+    while True:
+        with delta_errors(name):
+            handle = log.open(name)
+            now = handle.transaction_version(app_id(name, shard))
+            if now == number and any(found.path == file.path for found in snapshot_of(name, handle).files):
+                return handle.version()  # ours is there: this try or an earlier one whose reply was lost
+            if (-1 if now is None else now) != planned.app_version:
+                raise stale(planned)
+        try:
+            fault_point("tables.before_commit")
+            commit_file(handle, name, shard, action, app_version=number, info=dict(info))
+            fault_point("tables.after_commit")
+        except ConflictError as error:
+            conflicts += 1
+            if conflicts == _CONFLICT_TRIES:
+                raise _given_up(planned, conflicts, error) from error
+        except (DeltaError, OSError) as error:
+            failures += 1
+            if failures == _FAILURE_TRIES:
+                raise _given_up(planned, failures, error) from error
+        else:
+            continue  # look once more: only the log says what became of it
+        time.sleep(random.uniform(0.001, 0.02 * min(10, conflicts + failures)))
+
+
+def stale(planned: ShardState) -> StalePlanError:
+    """The error of whoever planned on a state that is gone."""
+    return StalePlanError(
+        f"shard {planned.shard} of {planned.table} was replaced by somebody else after version {planned.table_version}",
+        mend="read the shard again and plan anew (Tables.update does)",
+    )
+
+
+def _given_up(planned: ShardState, tries: int, error: Exception) -> StoreError:
+    return StoreError(
+        f"cannot commit shard {planned.shard} of {planned.table} after {tries} tries: {str(error).splitlines()[0]}",
+        mend="check permissions and space of the store, then run again; the old version is still there",
+    )
+
+
+def _add_action(spec: TableSpec, name: str, file: DataFile, rows: pa.Table) -> AddAction:
+    stats: dict[str, object] = {"numRecords": file.rows}
+    first = spec.key[0]
+    if file.rows:
+        column = rows.column(first)  # sorted: its ends are its bounds, and let SQL skip files
+        stats["minValues"] = {first: column[0].as_py()}
+        stats["maxValues"] = {first: column[-1].as_py()}
+        stats["nullCount"] = {first: 0}
+    return AddAction(
+        path=file.path.removeprefix(f"{name}/"),
+        size=file.size_bytes,
+        partition_values={"shard": file.shard},
+        modification_time=int(time.time() * 1000),
+        data_change=True,
+        stats=json.dumps(stats),
+    )

@@ -1,0 +1,211 @@
+"""The Delta log: opening, snapshots, creation and the one commit. With `sql.py`, all that knows the Delta library."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction
+
+from mmfs.errors import StoreError
+from mmfs.schemas import TableSpec
+from mmfs.store.objects import Objects
+from mmfs.store.specs import configuration_of, spec_of
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One Parquet file of a table.
+
+    Attributes:
+        path: Relative to the store.
+        shard: The shard whose rows it holds.
+        rows: Number of rows.
+        size_bytes: Size of the file.
+    """
+
+    path: str
+    shard: str
+    rows: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One version of one table: its spec, and its files sorted by shard."""
+
+    version: int
+    spec: TableSpec
+    files: tuple[DataFile, ...]
+    app_versions: dict[str, int]
+
+    def of(self, shard: str) -> tuple[DataFile, ...]:
+        """The files of one shard: none when it was never written."""
+        return tuple(file for file in self.files if file.shard == shard)
+
+
+class ConflictError(Exception):
+    """Somebody else committed first. Internal: the commit loop answers it."""
+
+
+class DeltaLog:
+    """The Delta logs of a store's tables. Snapshots are immutable and may be shared by threads."""
+
+    def __init__(self, objects: Objects, *, keep_log_days: int) -> None:
+        self._objects = objects
+        self._keep_log_days = keep_log_days
+        self._lock = threading.Lock()
+        self._handles: dict[str, tuple[threading.Lock, DeltaTable]] = {}
+        self._snapshots: dict[tuple[str, int], Snapshot] = {}
+
+    def create(self, spec: TableSpec) -> bool:
+        """Create a table with version 0 and no rows; False when somebody else made it meanwhile."""
+        with delta_errors(spec.name):
+            try:
+                DeltaTable.create(
+                    self._objects.delta_url(spec.name),
+                    spec.arrow_schema(),
+                    mode="error",
+                    partition_by=["shard"],
+                    name=spec.name,
+                    description=spec.description,
+                    configuration=configuration_of(spec, keep_log_days=self._keep_log_days),
+                    raise_if_key_not_exists=False,
+                )
+            except (DeltaError, OSError):
+                if self.exists(spec.name):
+                    return False
+                raise
+        return True
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a table."""
+        with delta_errors(name):
+            return bool(DeltaTable.is_deltatable(self._objects.delta_url(name)))
+
+    def open(self, name: str, version: int | None = None) -> DeltaTable:
+        """A handle of one's own: never share one between threads."""
+        with delta_errors(name):
+            try:
+                return DeltaTable(self._objects.delta_url(name), version=version)
+            except TableNotFoundError as error:
+                raise unknown_table(name) from error
+
+    def snapshot(self, name: str, version: int | None = None) -> Snapshot:
+        """The table as it is now, or at a version."""
+        if version is not None:
+            known = self._snapshots.get((name, version))
+            return known or self._remember(name, self.open(name, version))
+        lock, handle = self._shared(name)
+        with lock, delta_errors(name):
+            handle.update_incremental()
+            known = self._snapshots.get((name, handle.version()))
+            return known or self._remember(name, handle)
+
+    def set_column_metadata(self, name: str, column: str, metadata: dict[str, str]) -> None:
+        """Change what a column says about itself."""
+        with delta_errors(name):
+            self.open(name).alter.set_column_metadata(column, metadata)
+
+    def _shared(self, name: str) -> tuple[threading.Lock, DeltaTable]:
+        found = self._handles.get(name)
+        if found is None:
+            handle = self.open(name)
+            with self._lock:
+                found = self._handles.setdefault(name, (threading.Lock(), handle))
+        return found
+
+    def _remember(self, name: str, handle: DeltaTable) -> Snapshot:
+        with delta_errors(name):
+            made = snapshot_of(name, handle)
+        with self._lock:
+            # Pins read old versions again and again; a handful a table is plenty.
+            mine = [key for key in self._snapshots if key[0] == name]
+            for key in mine[:-8]:
+                del self._snapshots[key]
+            self._snapshots[name, made.version] = made
+        return made
+
+
+def snapshot_of(name: str, handle: DeltaTable) -> Snapshot:
+    """What an open handle shows."""
+    actions = pa.table(handle.get_add_actions(flatten=True))
+    if actions.num_rows:
+        columns = [actions.column(c).to_pylist() for c in ("path", "partition.shard", "num_records", "size_bytes")]
+        rows = zip(*columns, strict=True)
+        files = sorted((DataFile(f"{name}/{path}", *rest) for path, *rest in rows), key=lambda f: (f.shard, f.path))
+    else:
+        files = []
+    spec = spec_of(name, pa.schema(handle.schema()), handle.metadata())
+    shards = {file.shard for file in files}
+    versions = {
+        shard: found for shard in shards if (found := handle.transaction_version(app_id(name, shard))) is not None
+    }
+    return Snapshot(handle.version(), spec, tuple(files), versions)
+
+
+def commit_file(
+    handle: DeltaTable, name: str, shard: str, action: AddAction, *, app_version: int, info: dict[str, str]
+) -> None:
+    """Replace a shard's files by one, on top of the state the handle shows.
+
+    Raises:
+        ConflictError: Another commit came first; the handle is stale.
+    """
+    try:
+        handle.create_write_transaction(
+            [action],
+            mode="overwrite",
+            schema=handle.schema(),  # any other schema would silently replace the table's
+            partition_by=["shard"],
+            partition_filters=[("shard", "=", shard)],
+            commit_properties=CommitProperties(
+                custom_metadata={"mmfs": json.dumps({"shard": shard, **info}, sort_keys=True)},
+                app_transactions=[Transaction(app_id(name, shard), app_version)],
+            ),
+        )
+    except CommitFailedError as error:
+        raise ConflictError(str(error)) from error
+
+
+def app_id(name: str, shard: str) -> str:
+    """The name under which the log counts the replacements of a shard."""
+    return f"{name}/{shard}"
+
+
+@contextmanager
+def delta_errors(place: str) -> Iterator[None]:
+    """Turn the library's errors, its panics among them, into StoreError."""
+    try:
+        yield
+    except (StoreError, ConflictError):
+        raise
+    except (DeltaError, OSError, ValueError) as error:
+        raise StoreError(
+            _first_line(error), where=place, mend="check the store's URL, permissions and space"
+        ) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise StoreError(
+            f"the Delta library broke down: {_first_line(error)}",
+            where=place,
+            mend="open the store anew in this process; do not use it across fork()",
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines: Sequence[str] = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def unknown_table(name: str, known: Sequence[str] = ()) -> StoreError:
+    """The error for a table that is not there."""
+    there = f"there are {', '.join(known)}" if known else "see `mmfs tables` for those there are"
+    return StoreError(f"there is no table {name!r}", mend=there)

@@ -1,0 +1,150 @@
+"""Bytes by name: a local directory or an S3 prefix behind one interface.
+
+Everything that mmfs keeps goes through here, but for the Delta log, which the Delta library keeps itself at
+`Objects.delta_url`. Names are relative, with forward slashes; nothing outside the root can be named.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from mmfs.errors import StoreError
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """One object: its name in the store, its size, and when it was last written (microseconds since 1970, UTC)."""
+
+    path: str
+    size_bytes: int
+    modified_us: int
+
+
+class Objects(ABC):
+    """Objects under one root. Methods raise StoreError, never the library's own errors.
+
+    Attributes:
+        url: The root: an absolute directory or ``s3://bucket/prefix``.
+        is_local: Whether the root is a directory of this machine.
+    """
+
+    url: str
+    is_local: bool
+
+    @classmethod
+    def open(cls, url: str | Path) -> Objects:
+        """The objects under a directory (made when the first object is put) or ``s3://bucket/prefix``.
+
+        Credentials and endpoint of S3 come from the usual ``AWS_*`` variables.
+
+        Raises:
+            StoreError: The URL has another scheme.
+        """
+        text = str(url)
+        scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", text)
+        if scheme is None:
+            from mmfs.store.objects_local import LocalObjects
+
+            return LocalObjects(Path(text))
+        if scheme[1] == "file":
+            from mmfs.store.objects_local import LocalObjects
+
+            return LocalObjects(Path(text.removeprefix("file://")))
+        if scheme[1] == "s3":
+            from mmfs.store.objects_remote import RemoteObjects
+
+            return RemoteObjects(text)
+        raise StoreError(f"cannot keep a store at {text!r}", mend="name a directory or s3://bucket/prefix")
+
+    @abstractmethod
+    def put(
+        self,
+        path: str,
+        data: bytes | memoryview | Path,
+        *,
+        if_absent: bool = False,
+        consume: bool = False,
+    ) -> None:
+        """Write an object whole: readers see the old object, or the new one, never a part.
+
+        Args:
+            data: The bytes, or a file that holds them.
+            if_absent: Refuse to replace an object that exists.
+            consume: The file may be moved away instead of copied.
+
+        Raises:
+            StoreError: ``if_absent`` and the object exists, or it cannot be written (full disk, no permission).
+        """
+
+    @abstractmethod
+    def get(self, path: str) -> bytes:
+        """The whole object. Raises StoreError when it does not exist."""
+
+    @abstractmethod
+    def get_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The bytes at ``(offset, length)`` each, in the order asked.
+
+        Raises:
+            StoreError: The object does not exist, or ends before a range does.
+        """
+
+    def get_range(self, path: str, offset: int, length: int) -> bytes:
+        """The ``length`` bytes at ``offset``."""
+        return self.get_ranges(path, [(offset, length)])[0]
+
+    @abstractmethod
+    def open_file(self, path: str) -> IO[bytes]:
+        """The object as a seekable binary file."""
+
+    @abstractmethod
+    def size(self, path: str) -> int:
+        """Size in bytes. Raises StoreError when the object does not exist."""
+
+    @abstractmethod
+    def exists(self, path: str) -> bool:
+        """Whether there is such an object."""
+
+    @abstractmethod
+    def folders(self, prefix: str = "") -> list[str]:
+        """Names of the folders directly under a folder, sorted."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """All objects under a folder, in no order; none when there is no such folder."""
+
+    @abstractmethod
+    def delete(self, path: str) -> None:
+        """Remove an object; one that is gone already is no error."""
+
+    @abstractmethod
+    def local_path(self, path: str) -> Path | None:
+        """The file behind an object, or None when it is not on this machine."""
+
+    @abstractmethod
+    def delta_url(self, path: str) -> str:
+        """Where the Delta library finds the table in this folder."""
+
+
+def checked_name(path: str) -> str:
+    """The name as given, if it stays inside the root.
+
+    Raises:
+        StoreError: It is absolute, empty, or climbs out.
+
+    >>> checked_name("packs/frames/000001/ab.tar")
+    'packs/frames/000001/ab.tar'
+    """
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path:
+        raise StoreError(f"{path!r} is no name inside the store", mend="names are relative, without '..'")
+    return path
+
+
+def missing(path: str, url: str) -> StoreError:
+    """The error for an object that is not there."""
+    return StoreError(f"{path} does not exist", where=url, mend="run `mmfs verify` to see what is missing")

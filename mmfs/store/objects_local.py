@@ -1,0 +1,164 @@
+"""Objects in a directory of this machine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from mmfs.errors import StoreError
+from mmfs.store.objects import ObjectInfo, Objects, checked_name, missing
+
+#: Unfinished files carry this mark; nobody lists or reads them.
+_UNFINISHED = ".unfinished-"
+
+
+class LocalObjects(Objects):
+    """Files under a directory. A write is a temporary file, fsync, rename, fsync of the folder."""
+
+    is_local = True
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.expanduser().absolute()
+        self.url = str(self._root)
+
+    def _file(self, path: str) -> Path:
+        return self._root / checked_name(path)
+
+    def put(
+        self,
+        path: str,
+        data: bytes | memoryview | Path,
+        *,
+        if_absent: bool = False,
+        consume: bool = False,
+    ) -> None:
+        target = self._file(path)
+        moves = isinstance(data, Path) and consume
+        staged = data if isinstance(data, Path) and moves else target.with_name(_unfinished_name(target.name))
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not isinstance(data, Path):
+                with staged.open("xb") as file:
+                    file.write(data)
+            elif not moves:
+                shutil.copyfile(data, staged)
+            _sync(staged)
+            if if_absent:
+                os.link(staged, target)  # unlike a rename, a link never replaces
+            else:
+                os.replace(staged, target)
+            _sync(target.parent)
+        except FileExistsError as error:
+            raise StoreError(f"{path} exists already", where=self.url, mend="choose another name") from error
+        except OSError as error:
+            raise _write_error(path, data, self.url, error) from error
+        finally:
+            if not moves or if_absent:
+                staged.unlink(missing_ok=True)
+
+    def get(self, path: str) -> bytes:
+        try:
+            return self._file(path).read_bytes()
+        except FileNotFoundError as error:
+            raise missing(path, self.url) from error
+        except OSError as error:
+            raise _read_error(path, self.url, error) from error
+
+    def get_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        try:
+            descriptor = os.open(self._file(path), os.O_RDONLY)
+        except FileNotFoundError as error:
+            raise missing(path, self.url) from error
+        except OSError as error:
+            raise _read_error(path, self.url, error) from error
+        try:
+            return [self._pread(descriptor, path, offset, length) for offset, length in ranges]
+        finally:
+            os.close(descriptor)
+
+    def _pread(self, descriptor: int, path: str, offset: int, length: int) -> bytes:
+        try:
+            data = os.pread(descriptor, length, offset)
+        except OSError as error:
+            raise _read_error(path, self.url, error) from error
+        if len(data) == length:
+            return data
+        raise StoreError(f"{path} ends before byte {offset + length}", where=self.url, mend="run `mmfs verify --deep`")
+
+    def open_file(self, path: str) -> IO[bytes]:
+        try:
+            return self._file(path).open("rb")
+        except FileNotFoundError as error:
+            raise missing(path, self.url) from error
+        except OSError as error:
+            raise _read_error(path, self.url, error) from error
+
+    def size(self, path: str) -> int:
+        try:
+            return self._file(path).stat().st_size
+        except FileNotFoundError as error:
+            raise missing(path, self.url) from error
+
+    def exists(self, path: str) -> bool:
+        return self._file(path).is_file()
+
+    def folders(self, prefix: str = "") -> list[str]:
+        folder = self._file(prefix) if prefix else self._root
+        if not folder.is_dir():
+            return []
+        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        folder = self._file(prefix) if prefix else self._root
+        for here, _, names in os.walk(folder):
+            for name in names:
+                if _UNFINISHED in name:
+                    continue
+                file = Path(here, name)
+                try:
+                    status = file.stat()
+                except FileNotFoundError:
+                    continue  # removed while we were listing
+                path = file.relative_to(self._root).as_posix()
+                yield ObjectInfo(path, status.st_size, status.st_mtime_ns // 1000)
+
+    def delete(self, path: str) -> None:
+        try:
+            self._file(path).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"cannot remove {path}: {error.strerror}", where=self.url, mend="check permissions of the store"
+            ) from error
+
+    def local_path(self, path: str) -> Path:
+        return self._file(path)
+
+    def delta_url(self, path: str) -> str:
+        return str(self._file(path))
+
+
+def _unfinished_name(name: str) -> str:
+    return f"{_UNFINISHED}{uuid.uuid4().hex}-{name}"
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_error(path: str, data: bytes | memoryview | Path, url: str, error: OSError) -> StoreError:
+    size = "" if isinstance(data, Path) else f" ({len(data):,} bytes)"
+    mend = "free space and run again" if error.errno == errno.ENOSPC else "check permissions and space of the store"
+    return StoreError(f"cannot write {path}{size}: {error.strerror}", where=url, mend=mend)
+
+
+def _read_error(path: str, url: str, error: OSError) -> StoreError:
+    return StoreError(f"cannot read {path}: {error.strerror}", where=url, mend="check permissions of the store")

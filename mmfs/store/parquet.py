@@ -1,0 +1,79 @@
+"""One Parquet file a shard: written in memory and put whole; read by name, never by listing a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmfs.errors import IntegrityError
+from mmfs.schemas import ROW_GROUP_ROWS, TableSpec
+from mmfs.store.objects import Objects
+from mmfs.store.rows import stored_schema
+from mmfs.store.vectors import unpack_table
+
+_DIGEST_KEY = b"mmfs.digest"
+_INFO_KEY = b"mmfs.info"
+
+
+def parquet_bytes(spec: TableSpec, rows: pa.Table, *, digest: str, info: Mapping[str, str]) -> pa.Buffer:
+    """Canonical rows (`rows.canonical_rows`) as a Parquet file: row groups of `ROW_GROUP_ROWS`, equal in all tables.
+
+    Vectors are stored plain (random rows are read by position); all else is zstd. The footer carries the content
+    digest and ``info``, so that both belong to every kept version of the shard.
+    """
+    plain = {column.name for column in spec.columns if column.vector}
+    names = [column.name for column in spec.columns if not column.vector]
+    schema = stored_schema(spec).with_metadata(
+        {_DIGEST_KEY: digest.encode(), _INFO_KEY: json.dumps(dict(info)).encode()}
+    )
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink,
+        schema,
+        compression={column.name: "none" if column.name in plain else "zstd" for column in spec.columns},
+        use_dictionary=[column.name for column in spec.columns if column.type == pa.string()],
+        write_statistics=names,
+    ) as writer:
+        writer.write_table(rows.cast(schema), row_group_size=ROW_GROUP_ROWS)
+    return sink.getvalue()
+
+
+def read_parquet(objects: Objects, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows of one file; vectors as fixed-size lists of the dimension the file was written with.
+
+    Raises:
+        IntegrityError: The file is not the Parquet file it was.
+        StoreError: The file is gone.
+    """
+    with objects.open_file(path) as file:
+        try:
+            table = pq.ParquetFile(file).read(columns=None if columns is None else list(columns))
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(objects, path, error) from error
+    return unpack_table(table.replace_schema_metadata(None))
+
+
+def read_footer(objects: Objects, path: str) -> tuple[str, dict[str, str]]:
+    """Content digest and commit information of one file, from its footer alone.
+
+    Raises:
+        IntegrityError: The file is not a Parquet file of this store.
+        StoreError: The file is gone.
+    """
+    with objects.open_file(path) as file:
+        try:
+            metadata = pq.ParquetFile(file).metadata.metadata
+            return metadata[_DIGEST_KEY].decode(), json.loads(metadata[_INFO_KEY])
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            raise _damaged(objects, path, error) from error
+
+
+def _damaged(objects: Objects, path: str, error: Exception) -> IntegrityError:
+    return IntegrityError(
+        f"{path} cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+        where=objects.url,
+        mend="run `mmfs verify --deep`; materialize the shard again",
+    )

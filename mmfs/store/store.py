@@ -1,0 +1,119 @@
+"""A store: tables, packs and pins under one directory or S3 prefix."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from mmfs.errors import StoreError
+from mmfs.schemas import BASE_TABLES
+from mmfs.settings import Settings, load_settings
+from mmfs.store.objects import Objects
+from mmfs.store.packs import read_blobs, refs_of
+from mmfs.store.tables import Tables
+
+_FORMAT = 1
+_RECORD = "store.json"
+
+
+class Store:
+    """What was ingested and computed, and where it lies.
+
+    Attributes:
+        url: An absolute directory or ``s3://bucket/prefix``.
+        objects: Bytes by name.
+        tables: The Delta tables.
+        settings: The settings in force: what was set by hand, else what the store recorded, else the defaults.
+        namespace: A random id made with the store; ids of search points derive from it.
+    """
+
+    def __init__(self, objects: Objects, tables: Tables, settings: Settings, namespace: uuid.UUID) -> None:
+        self.objects = objects
+        self.tables = tables
+        self.settings = settings
+        self.namespace = namespace
+
+    @property
+    def url(self) -> str:
+        return self.objects.url
+
+    @classmethod
+    def open(cls, url: str | Path | None = None, *, settings: Settings | None = None, create: bool = True) -> Store:
+        """Open a store, or make one with all its tables.
+
+        A new store records the settings that decide what its rows contain (models, frame sampling). Later they
+        stand in for defaults; what is set by hand wins, and the record stays as it was.
+
+        Args:
+            url: Directory or ``s3://bucket/prefix``; default: the setting ``store``.
+            settings: Default: from the environment.
+            create: Make the store when there is none.
+
+        Raises:
+            StoreError: There is no store and ``create`` is False, or it was made by a newer mmfs.
+        """
+        settings = settings or load_settings()
+        objects = Objects.open(url if url is not None else settings.store)
+        tables = Tables(objects, keep_log_days=settings.pin_log_days)
+        if not objects.exists(_RECORD):
+            if not create:
+                raise StoreError(f"there is no store at {objects.url}", mend="check MMFS_STORE, or `mmfs ingest` first")
+            with ThreadPoolExecutor(4) as pool:
+                list(pool.map(tables.ensure, BASE_TABLES.values()))
+            _write_record(objects, settings)
+        record = _read_record(objects)
+        return cls(objects, tables, settings.with_recorded(record["recorded"]), uuid.UUID(record["namespace"]))
+
+    def blobs(self, table: str, rows: pa.Table, *, verify: bool = True) -> list[bytes]:
+        """The bytes behind rows of a table, one each.
+
+        Args:
+            rows: Rows with ``pack``, ``offset``, ``length``, ``crc32``.
+            verify: Compare each with its CRC-32.
+
+        Raises:
+            StoreError: The table holds no blobs, or the rows lack those columns.
+            IntegrityError: Bytes differ from their checksum.
+        """
+        if self.tables.spec(table).blob is None:
+            raise StoreError(f"table {table} holds no blobs", mend="frames and depth_maps do")
+        lacking = [name for name in ("pack", "offset", "length", "crc32") if name not in rows.column_names]
+        if lacking:
+            raise StoreError(f"rows of {table} lack the column {lacking[0]}", mend="read them with all columns")
+        return read_blobs(self.objects, refs_of(rows), verify=verify)
+
+
+def _write_record(objects: Objects, settings: Settings) -> None:
+    record = {
+        "format": _FORMAT,
+        "namespace": str(uuid.uuid4()),
+        "recorded": settings.recorded(),
+        "created_at_us": time.time_ns() // 1000,
+    }
+    try:
+        objects.put(_RECORD, json.dumps(record, indent=2).encode(), if_absent=True)
+    except StoreError:
+        if not objects.exists(_RECORD):  # else somebody made the store in the same instant; theirs counts
+            raise
+
+
+def _read_record(objects: Objects) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(objects.get(_RECORD))
+        found = int(record["format"])
+        uuid.UUID(record["namespace"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{_RECORD} is damaged: {error}", where=objects.url, mend="restore it from a backup"
+        ) from error
+    if found > _FORMAT:
+        raise StoreError(
+            f"the store has format {found}, this mmfs knows {_FORMAT}", where=objects.url, mend="upgrade mmfs"
+        )
+    return record

@@ -1,0 +1,240 @@
+"""Versioned tables: create, read, and replace one shard at a time."""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+
+import pyarrow as pa
+
+from mmfs.errors import StalePlanError, StoreError
+from mmfs.schemas import BASE_TABLES, TableSpec
+from mmfs.store.commit import Commit, ShardState, commit_shard, stale
+from mmfs.store.delta import DataFile, DeltaLog, Snapshot
+from mmfs.store.digest import combined_digest, content_digest
+from mmfs.store.faults import fault_point
+from mmfs.store.objects import Objects
+from mmfs.store.parquet import parquet_bytes, read_footer, read_parquet
+from mmfs.store.rows import canonical_rows, public_schema
+from mmfs.store.specs import changed_vectors
+
+__all__ = ["Commit", "DataFile", "ShardState", "Tables"]
+
+_REPLANS = 50
+_READERS = 8
+_SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_TABLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+#: Folders of a store that are no tables.
+RESERVED = frozenset({"packs", "pins", "index", "media", "staging"})
+
+
+class Tables:
+    """The Delta tables of one store. Safe to use from several threads; never across fork()."""
+
+    def __init__(self, objects: Objects, *, keep_log_days: int = 3650) -> None:
+        self._objects = objects
+        self._log = DeltaLog(objects, keep_log_days=keep_log_days)
+        self._ensured: dict[str, TableSpec] = {}
+        self._lock = threading.Lock()
+
+    def ensure(self, spec: TableSpec) -> None:
+        """Make the table if there is none; adopt another dimension of its vectors.
+
+        Raises:
+            StoreError: It exists with other columns, or its name is taken by a folder of the store.
+        """
+        if self._ensured.get(spec.name) == spec:
+            return
+        if not _TABLE.fullmatch(spec.name) or spec.name in RESERVED:
+            raise StoreError(
+                f"{spec.name!r} cannot name a table", mend="use a-z, 0-9 and _, and no folder of the store"
+            )
+        if self._log.exists(spec.name) or not self._log.create(spec):
+            for column, metadata in changed_vectors(self._log.snapshot(spec.name).spec, spec).items():
+                self._log.set_column_metadata(spec.name, column, metadata)
+        with self._lock:
+            self._ensured[spec.name] = spec
+
+    def spec(self, name: str) -> TableSpec:
+        """The table's columns, key and grain, as the table itself keeps them."""
+        return BASE_TABLES.get(name) or self._log.snapshot(name).spec
+
+    def names(self) -> list[str]:
+        """All tables, sorted."""
+        return [name for name in self._objects.folders() if name not in RESERVED and _TABLE.fullmatch(name)]
+
+    def version(self, name: str) -> int:
+        """The newest Delta version."""
+        return self._log.snapshot(name).version
+
+    def shards(self, name: str, version: int | None = None) -> dict[str, int]:
+        """Rows by shard, sorted by shard; a shard that was written without rows counts 0."""
+        rows: dict[str, int] = {}
+        for file in self._log.snapshot(name, version).files:
+            rows[file.shard] = rows.get(file.shard, 0) + file.rows
+        return rows
+
+    def files(self, name: str, *, shard: str | None = None, version: int | None = None) -> list[DataFile]:
+        """The table's Parquet files, sorted by shard."""
+        snapshot = self._log.snapshot(name, version)
+        return list(snapshot.files if shard is None else snapshot.of(shard))
+
+    def state(self, name: str, shard: str) -> ShardState:
+        """The shard as it is now: what `replace` compares with."""
+        return _state(name, shard, self._log.snapshot(name))
+
+    def read(
+        self,
+        name: str,
+        *,
+        columns: Sequence[str] | None = None,
+        shard: str | Sequence[str] | None = None,
+        version: int | None = None,
+        files: Sequence[DataFile] | None = None,
+    ) -> pa.Table:
+        """Rows in canonical order: shards sorted, rows by key. Vectors are ``fixed_size_list<float16|float32>[dim]``.
+
+        Args:
+            columns: Only these (``shard`` may be among them), in this order; None: all, ``shard`` last.
+            shard: Only this shard, or these.
+            version: A Delta version; None: the newest.
+            files: Read exactly these files (a pin's), without looking at the log.
+
+        Raises:
+            StoreError: No such table, version or column, or a file was vacuumed.
+            IntegrityError: A file is damaged.
+        """
+        if files is None:
+            snapshot = self._log.snapshot(name, version)
+            wanted = {shard} if isinstance(shard, str) else None if shard is None else set(shard)
+            chosen = [file for file in snapshot.files if wanted is None or file.shard in wanted]
+            spec = snapshot.spec
+        else:
+            chosen, spec = sorted(files, key=lambda file: (file.shard, file.path)), self.spec(name)
+        names = list(columns) if columns is not None else None
+        schema = public_schema(spec, names)
+        parts = [part for part in self._read_files(chosen, schema) if part.num_rows]
+        if not parts:
+            return schema.empty_table()
+        types = {part.schema for part in parts}
+        if len(types) > 1:
+            raise StoreError(
+                f"shards of {name} hold vectors of different dimensions",
+                mend="they were computed by different models; materialize the stale ones",
+            )
+        return pa.concat_tables(parts)
+
+    def replace(
+        self,
+        name: str,
+        shard: str,
+        rows: pa.Table,
+        *,
+        planned: ShardState,
+        info: Mapping[str, str] | None = None,
+    ) -> Commit:
+        """Make these the shard's rows, if it is still in the planned state.
+
+        Args:
+            rows: In any order, without ``shard``; missing nullable columns become null; vectors as fixed-size lists.
+            planned: From `state`, taken before the rows were read.
+            info: Kept with the shard's rows, see `commit_info`.
+
+        Raises:
+            StalePlanError: Somebody replaced the shard meanwhile.
+            StoreError: The rows do not fit the table, or cannot be written.
+        """
+        if not _SHARD.fullmatch(shard):
+            raise StoreError(f"{shard!r} cannot name a shard", mend="use letters, digits, '.', '_' and '-'")
+        snapshot = self._log.snapshot(name)
+        current = _state(name, shard, snapshot)
+        if current.app_version != planned.app_version:
+            raise stale(planned)
+        spec = snapshot.spec
+        rows = canonical_rows(spec, rows.drop_columns("shard") if "shard" in rows.column_names else rows)
+        digest = content_digest(rows)
+        if current.files and read_footer(self._objects, current.files[0].path)[0] == digest:
+            size = sum(file.size_bytes for file in current.files)
+            return Commit(
+                name, shard, snapshot.version, current.app_version, rows.num_rows, size, digest, changed=False
+            )
+        data = memoryview(parquet_bytes(spec, rows, digest=digest, info=info or {}))
+        number = planned.app_version + 1
+        # Named by its bytes, so that two writers of different bytes can never share a file.
+        path = f"{name}/shard={shard}/{sha256(data).hexdigest()[:16]}-{number}.parquet"
+        fault_point("tables.before_file")
+        self._objects.put(path, data)
+        file = DataFile(path, shard, rows.num_rows, len(data))
+        version = commit_shard(self._log, spec, planned, file, rows=rows, info={"digest": digest, **(info or {})})
+        return Commit(name, shard, version, number, rows.num_rows, len(data), digest, changed=True)
+
+    def update(
+        self,
+        name: str,
+        shard: str,
+        build: Callable[[pa.Table], pa.Table],
+        *,
+        info: Mapping[str, str] | None = None,
+    ) -> Commit:
+        """Replace a shard's rows by ``build(current rows)``, planning again whenever somebody was faster.
+
+        Raises:
+            StalePlanError: Others were faster 50 times in a row.
+        """
+        for attempt in range(_REPLANS):
+            planned = self.state(name, shard)
+            current = self.read(name, files=planned.files).drop_columns("shard")
+            try:
+                return self.replace(name, shard, build(current), planned=planned, info=info)
+            except StalePlanError:
+                if attempt == _REPLANS - 1:
+                    raise
+                time.sleep(random.uniform(0.001, 0.02 * min(10, attempt + 1)))
+        raise AssertionError("unreachable")
+
+    def digest(self, name: str, shard: str | None = None, version: int | None = None) -> str:
+        """Content digest of a shard, or of the table: rows in order without times, pack names and offsets.
+
+        A shard that was never written has the digest of no rows.
+        """
+        snapshot = self._log.snapshot(name, version)
+        if shard is not None:
+            files = snapshot.of(shard)
+            return read_footer(self._objects, files[0].path)[0] if files else content_digest(_no_rows(snapshot.spec))
+        with ThreadPoolExecutor(_READERS) as pool:
+            found = pool.map(lambda file: (file.shard, read_footer(self._objects, file.path)[0]), snapshot.files)
+        return combined_digest(dict(found))
+
+    def commit_info(self, name: str, shard: str) -> dict[str, str]:
+        """The ``info`` given with the shard's rows; empty when it was never written."""
+        files = self._log.snapshot(name).of(shard)
+        return read_footer(self._objects, files[0].path)[1] if files else {}
+
+    def _read_files(self, files: Sequence[DataFile], schema: pa.Schema) -> list[pa.Table]:
+        names = [field.name for field in schema]
+        stored = [name for name in names if name != "shard"]
+
+        def one(file: DataFile) -> pa.Table:
+            table = read_parquet(self._objects, file.path, stored)
+            if "shard" in names:
+                shards = pa.repeat(pa.scalar(file.shard, pa.string()), file.rows)
+                table = table.append_column("shard", shards)
+            return table.select(names)
+
+        if len(files) < 2:
+            return [one(file) for file in files]
+        with ThreadPoolExecutor(min(_READERS, len(files))) as pool:
+            return list(pool.map(one, files))
+
+
+def _state(name: str, shard: str, snapshot: Snapshot) -> ShardState:
+    return ShardState(name, shard, snapshot.app_versions.get(shard, -1), snapshot.version, snapshot.of(shard))
+
+
+def _no_rows(spec: TableSpec) -> pa.Table:
+    return canonical_rows(spec, public_schema(spec).empty_table().drop_columns("shard"))
