@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -67,9 +67,20 @@ class Commit:
 
 
 def commit_shard(
-    log: DeltaLog, spec: TableSpec, planned: ShardState, file: DataFile, *, rows: pa.Table, info: Mapping[str, str]
+    log: DeltaLog,
+    spec: TableSpec,
+    planned: ShardState,
+    file: DataFile,
+    *,
+    rows: pa.Table,
+    info: Mapping[str, str],
+    check: Callable[[int], None] | None = None,
 ) -> int:
     """Make ``file``, which is written already, the shard's only file; the table version that shows it.
+
+    Args:
+        check: Called before every try with the table version that the commit would directly follow; raises
+            StalePlanError when what other shards hold there contradicts the rows.
 
     Raises:
         StalePlanError: The shard is not in the planned state any more.
@@ -87,9 +98,11 @@ def commit_shard(
                 return handle.version()  # ours is there: this try or an earlier one whose reply was lost
             if (-1 if now is None else now) != planned.app_version:
                 raise stale(planned)
+        if check:
+            check(handle.version())
         try:
             fault_point("tables.before_commit")
-            commit_file(handle, name, shard, action, app_version=number, info=dict(info))
+            commit_file(handle, name, shard, action, app_version=number, info=dict(info), next_only=check is not None)
             fault_point("tables.after_commit")
         except ConflictError as error:
             conflicts += 1

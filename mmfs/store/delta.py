@@ -151,13 +151,25 @@ def snapshot_of(name: str, handle: DeltaTable) -> Snapshot:
 
 
 def commit_file(
-    handle: DeltaTable, name: str, shard: str, action: AddAction, *, app_version: int, info: dict[str, str]
+    handle: DeltaTable,
+    name: str,
+    shard: str,
+    action: AddAction,
+    *,
+    app_version: int,
+    info: dict[str, str],
+    next_only: bool = False,
 ) -> None:
     """Replace a shard's files by one, on top of the state the handle shows.
+
+    Args:
+        next_only: Refuse to come after commits of other shards that the handle does not show. The library would
+            otherwise move the commit behind them by itself.
 
     Raises:
         ConflictError: Another commit came first; the handle is stale.
     """
+    tries = {"max_commit_retries": 0} if next_only else {}
     try:
         handle.create_write_transaction(
             [action],
@@ -168,6 +180,7 @@ def commit_file(
             commit_properties=CommitProperties(
                 custom_metadata={"mmfs": json.dumps({"shard": shard, **info}, sort_keys=True)},
                 app_transactions=[Transaction(app_id(name, shard), app_version)],
+                **tries,
             ),
         )
     except CommitFailedError as error:

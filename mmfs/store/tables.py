@@ -137,6 +137,7 @@ class Tables:
         *,
         planned: ShardState,
         info: Mapping[str, str] | None = None,
+        check: Callable[[int], None] | None = None,
     ) -> Commit:
         """Make these the shard's rows, if it is still in the planned state.
 
@@ -144,6 +145,8 @@ class Tables:
             rows: In any order, without ``shard``; missing nullable columns become null; vectors as fixed-size lists.
             planned: From `state`, taken before the rows were read.
             info: Kept with the shard's rows, see `commit_info`.
+            check: For rows that must agree with other shards: called before every try of the commit with the
+                table version that it would directly follow; raises StalePlanError when they do not.
 
         Raises:
             StalePlanError: Somebody replaced the shard meanwhile.
@@ -170,7 +173,9 @@ class Tables:
         fault_point("tables.before_file")
         self._objects.put(path, data)
         file = DataFile(path, shard, rows.num_rows, len(data))
-        version = commit_shard(self._log, spec, planned, file, rows=rows, info={"digest": digest, **(info or {})})
+        version = commit_shard(
+            self._log, spec, planned, file, rows=rows, info={"digest": digest, **(info or {})}, check=check
+        )
         return Commit(name, shard, version, number, rows.num_rows, len(data), digest, changed=True)
 
     def update(
@@ -180,8 +185,12 @@ class Tables:
         build: Callable[[pa.Table], pa.Table],
         *,
         info: Mapping[str, str] | None = None,
+        check: Callable[[int], None] | None = None,
     ) -> Commit:
         """Replace a shard's rows by ``build(current rows)``, planning again whenever somebody was faster.
+
+        Args:
+            check: See `replace`; a StalePlanError from it makes `build` run again.
 
         Raises:
             StalePlanError: Others were faster 50 times in a row.
@@ -190,7 +199,7 @@ class Tables:
             planned = self.state(name, shard)
             current = self.read(name, files=planned.files).drop_columns("shard")
             try:
-                return self.replace(name, shard, build(current), planned=planned, info=info)
+                return self.replace(name, shard, build(current), planned=planned, info=info, check=check)
             except StalePlanError:
                 if attempt == _REPLANS - 1:
                     raise
