@@ -43,7 +43,6 @@ class Snapshot:
     version: int
     spec: TableSpec
     files: tuple[DataFile, ...]
-    app_versions: dict[str, int]
 
     def of(self, shard: str) -> tuple[DataFile, ...]:
         """The files of one shard: none when it was never written."""
@@ -135,7 +134,7 @@ class DeltaLog:
 
 def snapshot_of(name: str, handle: DeltaTable) -> Snapshot:
     """What an open handle shows."""
-    actions = pa.table(handle.get_add_actions(flatten=True))
+    actions = pa.RecordBatchReader.from_stream(handle.get_add_actions(flatten=True)).read_all()
     if actions.num_rows:
         columns = [actions.column(c).to_pylist() for c in ("path", "partition.shard", "num_records", "size_bytes")]
         rows = zip(*columns, strict=True)
@@ -143,11 +142,7 @@ def snapshot_of(name: str, handle: DeltaTable) -> Snapshot:
     else:
         files = []
     spec = spec_of(name, pa.schema(handle.schema()), handle.metadata())
-    shards = {file.shard for file in files}
-    versions = {
-        shard: found for shard in shards if (found := handle.transaction_version(app_id(name, shard))) is not None
-    }
-    return Snapshot(handle.version(), spec, tuple(files), versions)
+    return Snapshot(handle.version(), spec, tuple(files))
 
 
 def commit_file(

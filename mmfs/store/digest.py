@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmfs.store.arrays import as_bools, as_numpy
+
 #: Where the bytes lie is no content; their CRC-32 and length are.
 _PLACES = frozenset({"pack", "offset", "shard"})
 
@@ -36,7 +38,7 @@ def combined_digest(shards: dict[str, str]) -> str:
 
 
 def _with_nulls(column: pa.ChunkedArray) -> bytes:
-    valid = column.is_valid().combine_chunks().to_numpy(zero_copy_only=False)
+    valid = as_bools(column.is_valid().combine_chunks())
     state = hashlib.sha256(b"nulls" + np.packbits(valid).tobytes())
     state.update(_flat(column.drop_null()))
     return state.digest()
@@ -48,7 +50,7 @@ def _flat(column: pa.ChunkedArray) -> bytes:
     chunks = [chunk for chunk in column.chunks if len(chunk)]
     for chunk in chunks:
         if pa.types.is_string(chunk.type) or pa.types.is_binary(chunk.type):
-            state.update(pc.binary_length(chunk).to_numpy(zero_copy_only=False).astype("<i8").tobytes())
+            state.update(as_numpy(pc.binary_length(chunk)).astype("<i8").tobytes())
     for chunk in chunks:
         if pa.types.is_string(chunk.type) or pa.types.is_binary(chunk.type):
             offsets = np.frombuffer(chunk.buffers()[1], np.int32, len(chunk) + 1, chunk.offset * 4)
@@ -56,5 +58,5 @@ def _flat(column: pa.ChunkedArray) -> bytes:
             if data is not None:
                 state.update(data.slice(int(offsets[0]), int(offsets[-1] - offsets[0])))
         else:
-            state.update(np.ascontiguousarray(chunk.to_numpy(zero_copy_only=False)).data)
+            state.update((as_bools(chunk) if pa.types.is_boolean(chunk.type) else as_numpy(chunk)).data)
     return state.digest()

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from mmfs.errors import StoreError
 from mmfs.schemas import Column, TableSpec
+from mmfs.store.arrays import as_bools, as_numpy
 from mmfs.store.vectors import pack
 
 
@@ -73,11 +74,11 @@ def _stored(spec: TableSpec, column: Column, rows: pa.Table) -> pa.ChunkedArray:
 def _sorted(spec: TableSpec, rows: pa.Table) -> pa.Table:
     keys = [spec.column(name) for name in spec.key]
     try:
-        by = pa.table({key.name: rows.column(key.name).cast(key.type) for key in keys})
+        by = pa.Table.from_arrays([rows.column(key.name).cast(key.type) for key in keys], spec.key)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise StoreError(f"key of {spec.name}: {error}", mend="hand over the types of the spec") from error
     order = pc.sort_indices(by, sort_keys=[(key.name, "ascending") for key in keys])
-    in_order = np.array_equal(order.to_numpy(), np.arange(len(order), dtype=np.uint64))
+    in_order = np.array_equal(as_numpy(order), np.arange(len(order)))
     return rows if in_order else rows.take(order)
 
 
@@ -91,6 +92,6 @@ def _check_unique(spec: TableSpec, rows: pa.Table) -> None:
         same = equal if same is None else pc.and_(same, equal)
     if same is None or not pc.any(same).as_py():
         return
-    at = pc.index(same, True).as_py()
+    at = int(as_bools(same).argmax())
     key = ", ".join(str(rows.column(name)[at].as_py()) for name in spec.key)
     raise StoreError(f"key ({key}) of {spec.name} is there twice", mend="rows of a table differ in their key")

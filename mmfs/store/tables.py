@@ -14,13 +14,14 @@ import pyarrow as pa
 
 from mmfs.errors import StalePlanError, StoreError
 from mmfs.schemas import BASE_TABLES, TableSpec
+from mmfs.store.arrays import empty_table, repeated_text
 from mmfs.store.commit import Commit, ShardState, commit_shard, stale
 from mmfs.store.delta import DataFile, DeltaLog, Snapshot
 from mmfs.store.digest import combined_digest, content_digest
 from mmfs.store.faults import fault_point
 from mmfs.store.objects import Objects
 from mmfs.store.parquet import parquet_bytes, read_footer, read_parquet
-from mmfs.store.rows import canonical_rows, public_schema
+from mmfs.store.rows import canonical_rows, public_schema, stored_schema
 from mmfs.store.specs import changed_vectors
 
 __all__ = ["Commit", "DataFile", "ShardState", "Tables"]
@@ -120,7 +121,7 @@ class Tables:
         schema = public_schema(spec, names)
         parts = [part for part in self._read_files(chosen, schema) if part.num_rows]
         if not parts:
-            return schema.empty_table()
+            return empty_table(schema)
         types = {part.schema for part in parts}
         if len(types) > 1:
             raise StoreError(
@@ -231,8 +232,7 @@ class Tables:
         def one(file: DataFile) -> pa.Table:
             table = read_parquet(self._objects, file.path, stored)
             if "shard" in names:
-                shards = pa.repeat(pa.scalar(file.shard, pa.string()), file.rows)
-                table = table.append_column("shard", shards)
+                table = table.append_column("shard", repeated_text(file.shard, table.num_rows))
             return table.select(names)
 
         if len(files) < 2:
@@ -242,8 +242,11 @@ class Tables:
 
 
 def _state(name: str, shard: str, snapshot: Snapshot) -> ShardState:
-    return ShardState(name, shard, snapshot.app_versions.get(shard, -1), snapshot.version, snapshot.of(shard))
+    files = snapshot.of(shard)
+    # The log knows the number too, but a look-up a shard is dear; the file name carries it.
+    number = int(files[0].path.rsplit("-", 1)[-1].removesuffix(".parquet")) if files else -1
+    return ShardState(name, shard, number, snapshot.version, files)
 
 
 def _no_rows(spec: TableSpec) -> pa.Table:
-    return canonical_rows(spec, public_schema(spec).empty_table().drop_columns("shard"))
+    return canonical_rows(spec, empty_table(stored_schema(spec)))

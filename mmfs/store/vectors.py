@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from mmfs.errors import StoreError
 from mmfs.schemas import VECTOR_DIM_KEY, VECTOR_DTYPE_KEY, VectorType
+from mmfs.store.arrays import as_bools
 
 #: Binary arrays count bytes in 32 bits.
 _CHUNK_BYTES = 1 << 30
@@ -87,10 +88,9 @@ def _pack_chunk(lists: pa.FixedSizeListArray, vector: VectorType) -> pa.BinaryAr
         offsets = np.arange(len(lists) + 1, dtype=np.int32) * np.int32(width)
         return pa.Array.from_buffers(pa.binary(), len(lists), [None, pa.py_buffer(offsets), data])
     valid = lists.is_valid()
-    ends = np.cumsum(valid.cast(pa.int32()).to_numpy(zero_copy_only=False)) * width
+    ends = np.cumsum(as_bools(valid)) * width
     offsets = np.concatenate([[0], ends]).astype(np.int32)
-    bitmap = pa.array(valid).buffers()[1]
-    return pa.Array.from_buffers(pa.binary(), len(lists), [bitmap, pa.py_buffer(offsets), data])
+    return pa.Array.from_buffers(pa.binary(), len(lists), [valid.buffers()[1], pa.py_buffer(offsets), data])
 
 
 def _unpack_chunk(packed: pa.BinaryArray, vector: VectorType) -> pa.FixedSizeListArray:
@@ -100,7 +100,7 @@ def _unpack_chunk(packed: pa.BinaryArray, vector: VectorType) -> pa.FixedSizeLis
         mask = packed.is_null()
         packed = pc.fill_null(packed, b"\0" * width)
     if len(packed) == 0:
-        return pa.array([], vector.arrow)
+        return pa.nulls(0, vector.arrow)
     offsets = np.frombuffer(packed.buffers()[1], np.int32, len(packed) + 1, packed.offset * 4)
     if not (np.diff(offsets) == width).all():
         wrong = int(np.diff(offsets)[np.diff(offsets) != width][0])
