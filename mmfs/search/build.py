@@ -1,0 +1,283 @@
+"""Bringing a search space up to date with its tables, and publishing it in one step.
+
+Rows are compared by hash, so that unchanged points are not written again. Small changes are made to a copy of the
+published build, large ones build anew. What came out is read back and compared with the tables before anybody sees it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+
+from mmfs.errors import IntegrityError, SearchError
+from mmfs.features.feature import FeatureSpec
+from mmfs.search.changes import Change, compare_shard
+from mmfs.search.engines import engine_of
+from mmfs.search.lock import space_lock
+from mmfs.search.manifest import (
+    Manifest,
+    has_manifest,
+    read_manifest,
+    remove_manifest,
+    remove_unused_points,
+    write_manifest,
+)
+from mmfs.search.port import BuildStats, Engine, IndexBuild, Published, SpaceSpec
+from mmfs.search.record import IndexReport, record_shard
+from mmfs.search.spaces import (
+    model_of,
+    payload_columns,
+    read_points,
+    recorded_fingerprint,
+    shard_source,
+    table_name,
+    vector_column,
+)
+from mmfs.store.faults import fault_point
+
+if TYPE_CHECKING:
+    from mmfs.store import Store
+
+#: Beyond this share of changed points, building anew is cheaper than changing a copy.
+REBUILD_ABOVE = 0.15
+MIN_RECALL = 0.98
+_PROBES = 100
+_BATCH_ROWS = 4096
+
+
+def build_index(
+    store: Store,
+    space: FeatureSpec | str,
+    shards: Sequence[str],
+    *,
+    engine: Engine | None = None,
+    lock_timeout_s: float = 3600.0,
+    now_us: int | None = None,
+) -> dict[str, IndexReport]:
+    """Bring these shards of a search space up to date, publish once, and record it in the table ``qdrant_index``.
+
+    Points of other shards are carried over. Whatever dies on the way, the published build goes on answering, and the
+    next call converges to the same result.
+
+    Args:
+        store: The store.
+        space: The embedding feature, or the name of its table.
+        shards: Shards whose rows may have changed.
+        engine: Default: the one of the store's settings.
+        lock_timeout_s: How long to wait for another builder of the same table.
+        now_us: Time of the build, microseconds since 1970; default: now.
+
+    Returns:
+        A report for each of ``shards``.
+
+    Raises:
+        SearchError: The build process died, or the graph finds too little; nothing was published.
+        IntegrityError: The finished build differs from the tables; nothing was published.
+    """
+    table = table_name(space)
+    engine = engine or engine_of(store)
+    now_us = time.time_ns() // 1000 if now_us is None else now_us
+    reports: dict[str, IndexReport] = {}
+    with space_lock(store.objects, table, lock_timeout_s):
+        by_model: dict[str, list[str]] = {}
+        for shard in dict.fromkeys(shards):
+            if not store.tables.state(table, shard).files:
+                continue  # never computed: nothing to index, and no model to index it for
+            by_model.setdefault(recorded_fingerprint(store, table, shard), []).append(shard)
+        for fingerprint, members in by_model.items():
+            reports |= _Builder(store, engine, _space(store, table, fingerprint), now_us).run(members)
+    return reports
+
+
+def _space(store: Store, table: str, fingerprint: str) -> SpaceSpec:
+    spec = store.tables.spec(table)
+    vector = vector_column(spec).vector
+    assert spec.grain is not None  # vector_column has checked both
+    assert vector is not None
+    model = model_of(store, table, fingerprint)
+    return SpaceSpec(table, fingerprint, model, spec.grain, vector.dim, payload_columns(store, spec.grain))
+
+
+@dataclass
+class _Builder:
+    """One space, one call."""
+
+    store: Store
+    engine: Engine
+    space: SpaceSpec
+    now_us: int
+
+    def run(self, shards: Sequence[str]) -> dict[str, IndexReport]:
+        """Compare, build if anything changed, publish, record."""
+        started = time.perf_counter()
+        published = self.engine.published(self.space.name)
+        base = self._base(published)
+        sources = {shard: shard_source(self.store, self.space, shard) for shard in shards}
+        stale = [
+            s for s in shards if base is None or s not in base.shards or base.shards[s].sources != sources[s].paths
+        ]
+        changes = {
+            shard: compare_shard(self.store, self.space, sources[shard], base.shards.get(shard) if base else None)
+            for shard in stale
+        }
+        recall = None
+        if base is None or any(change.touched for change in changes.values()):
+            manifest, recall = self._build(base, published, changes)
+        elif changes:
+            # The same points from newer files: only the description is behind.
+            entries = {shard: change.entry(base.shards[shard].build_id) for shard, change in changes.items()}
+            manifest = Manifest(base.build_id, base.space, base.created_at_us, {**base.shards, **entries}, base.inexact)
+            write_manifest(self.store.objects, manifest)
+        else:
+            manifest = base
+        seconds = (time.perf_counter() - started) / max(1, len(shards))
+        return {
+            shard: record_shard(
+                self.store, manifest, shard, changes.get(shard), now_us=self.now_us, seconds=seconds, recall=recall
+            )
+            for shard in shards
+        }
+
+    def _base(self, published: Published) -> Manifest | None:
+        """The published build, if the new one can begin with it."""
+        name, current = self.space.name, published.current
+        if current is None or not has_manifest(self.store.objects, name, current):
+            return None
+        manifest = read_manifest(self.store.objects, name, current)
+        return manifest if manifest.space.payload == self.space.payload else None
+
+    def _build(
+        self, base: Manifest | None, published: Published, changes: dict[str, Change]
+    ) -> tuple[Manifest, float | None]:
+        rows = sum(change.rows for change in changes.values()) + sum(
+            entry.rows for shard, entry in (base.shards if base else {}).items() if shard not in changes
+        )
+        share = sum(change.touched for change in changes.values()) / max(1, rows)
+        if base is not None and share <= REBUILD_ABOVE:
+            try:
+                return self._attempt(base, published, changes)
+            except LowRecallError:
+                pass  # many small changes have worn the graph: build it anew
+        return self._attempt(None, published, self._everything(base, changes))
+
+    def _everything(self, base: Manifest | None, changes: dict[str, Change]) -> dict[str, Change]:
+        """The changes of a build that begins empty: those asked for, and all other shards of the build before."""
+        everything = {shard: change.from_nothing() for shard, change in changes.items()}
+        for shard in base.shards if base else ():
+            fits = self.store.tables.state(self.space.table, shard).files and (
+                recorded_fingerprint(self.store, self.space.table, shard) == self.space.fingerprint
+            )
+            if shard not in changes and fits:
+                source = shard_source(self.store, self.space, shard)
+                everything[shard] = compare_shard(self.store, self.space, source, None)
+        return everything
+
+    def _attempt(
+        self, base: Manifest | None, published: Published, changes: dict[str, Change]
+    ) -> tuple[Manifest, float | None]:
+        """Build, check, publish. A build that begins with ``base`` holds everything that ``base`` holds."""
+        build_id = f"{self.now_us:016d}-{os.urandom(2).hex()}"
+        build = self.engine.begin(self.space, build_id, base=base.build_id if base else None)
+        try:
+            probes, inexact = self._write(build, changes)
+            fault_point("search.before_finish")
+            stats = build.finish(probes)
+            entries = {shard: change.entry(build_id) for shard, change in changes.items()}
+            manifest = Manifest(
+                build_id,
+                self.space,
+                self.now_us,
+                {**(base.shards if base else {}), **entries},
+                tuple(sorted(inexact | set(base.inexact if base else ()))),
+            )
+            check_build(manifest, stats)
+            write_manifest(self.store.objects, manifest)
+            if self.engine.published(self.space.name) != published:
+                raise SearchError(
+                    f"another build of {self.space.name} was published meanwhile", mend="run this build again"
+                )
+            fault_point("search.before_publish")
+            build.publish()
+            fault_point("search.after_publish")
+        finally:
+            build.abandon()
+        self._collect_garbage()
+        return manifest, stats.recall
+
+    def _write(self, build: IndexBuild, changes: dict[str, Change]) -> tuple[pa.RecordBatch | None, set[str]]:
+        """Send what changed; some of the points written, to ask for afterwards, and payload keys to keep from."""
+        each = max(1, _PROBES // max(1, sum(len(change.written) > 0 for change in changes.values())))
+        draw = np.random.default_rng(int(self.space.fingerprint[:8], 16))
+        samples: list[pa.RecordBatch] = []
+        inexact: set[str] = set()
+        for change in changes.values():
+            build.delete([UUID(bytes=raw) for raw in change.deleted])
+            points = read_points(self.store, self.space, change.source)
+            inexact |= points.inexact
+            batch = points.batch.take(pa.array(change.written))
+            for start in range(0, batch.num_rows, _BATCH_ROWS):
+                build.upsert(batch.slice(start, _BATCH_ROWS))
+            samples.append(_sample(batch, each, draw))
+        found = [batch for batch in samples if batch.num_rows][:_PROBES]
+        table = pa.Table.from_batches(found).combine_chunks() if found else None
+        return (table.to_batches()[0] if table else None), inexact
+
+    def _collect_garbage(self) -> None:
+        """Keep the published build and the one before it; drop what older builds and dead builders left."""
+        name, objects = self.space.name, self.store.objects
+        now = self.engine.published(name)
+        kept = [build for build in (now.current, now.previous) if build]
+        for build in self.engine.builds(name):
+            if build not in kept:
+                self.engine.remove(name, build)
+                remove_manifest(objects, name, build)
+        remove_unused_points(
+            objects, name, [read_manifest(objects, name, build) for build in kept if has_manifest(objects, name, build)]
+        )
+
+
+class LowRecallError(SearchError):
+    """The graph of a build finds too few of the true neighbours."""
+
+
+def check_build(manifest: Manifest, stats: BuildStats) -> None:
+    """Compare a finished build with the tables.
+
+    Raises:
+        IntegrityError: A shard has other points, or a vector differs.
+        LowRecallError: The graph finds less than `MIN_RECALL` of the true neighbours.
+    """
+    wanted = {shard: (entry.rows, entry.digest) for shard, entry in manifest.shards.items() if entry.rows}
+    found = {shard: (digest.rows, digest.digest) for shard, digest in stats.shards.items()}
+    for shard in sorted(wanted.keys() | found.keys()):
+        if wanted.get(shard) != found.get(shard):
+            table_rows, index_rows = wanted.get(shard, (0, ""))[0], found.get(shard, (0, ""))[0]
+            raise IntegrityError(
+                f"the build differs from the tables in shard {shard}: {index_rows} points for {table_rows} rows",
+                where=manifest.space.name,
+                mend="nothing was published; materialize qdrant_index again",
+            )
+    if stats.lost_probes:
+        raise IntegrityError(
+            f"{len(stats.lost_probes)} points of the build have other vectors than the table",
+            where=manifest.space.name,
+            mend="nothing was published; materialize qdrant_index again",
+        )
+    if stats.recall is not None and stats.recall < MIN_RECALL:
+        raise LowRecallError(
+            f"the graph finds {stats.recall:.3f} of the true nearest points, less than {MIN_RECALL}",
+            where=manifest.space.name,
+            mend="nothing was published; search with exact=True meanwhile",
+        )
+
+
+def _sample(batch: pa.RecordBatch, rows: int, draw: np.random.Generator) -> pa.RecordBatch:
+    chosen = np.sort(draw.choice(batch.num_rows, min(rows, batch.num_rows), replace=False))
+    return batch.select(["id", "vector"]).take(pa.array(chosen))

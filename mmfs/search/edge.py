@@ -1,0 +1,193 @@
+"""The embedded engine: all that knows `qdrant_edge`.
+
+A build is a directory of its own, written by a child process (`edge_process.py`) because the library holds the GIL
+while it works. Builds have no write-ahead log: such a directory has no lock either, so many processes may read it;
+it is never written again once it is finished, and an unfinished one is thrown away, never repaired.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mmfs.errors import MissingExtraError, SearchError
+from mmfs.search.conditions import AllOf, AnyOf, Condition, Equals, Ids, Missing, OneOf, Range, Without
+from mmfs.search.payload import payload_indexes, point_rows
+from mmfs.search.port import INDEX, MEDIA_ID, ROW_HASH, SHARD, Hit, Kind, SpaceSpec, Stored
+
+_PAGE = 5000
+_UPSERT_ROWS = 1000
+_KEYS = [MEDIA_ID, INDEX, SHARD]
+#: Each payload index costs dozens of fsyncs; below this many points, filters read the payloads in milliseconds.
+_INDEXED_FROM = 5000
+_SCHEMAS: dict[Kind, str] = {"text": "Keyword", "integer": "Integer", "truth": "Integer", "number": "Float"}
+
+
+class EdgeIndex:
+    """A finished build directory, to read. The library holds the GIL in every call, so threads may share it."""
+
+    def __init__(self, directory: Path) -> None:
+        qe = _edge()
+        try:
+            self._shard = qe.EdgeShard.load(str(directory))
+        except Exception as error:
+            raise SearchError(
+                f"the index build cannot be opened: {error}",
+                where=str(directory),
+                mend="materialize qdrant_index again (the tables are its only source)",
+            ) from error
+        self._qe = qe
+
+    def query(
+        self,
+        vector: npt.NDArray[np.float32],
+        k: int,
+        *,
+        condition: Condition | None = None,
+        exact: bool = False,
+        with_vectors: bool = False,
+    ) -> list[Hit]:
+        qe = self._qe
+        request = qe.QueryRequest(
+            limit=k,
+            query=qe.Query.Nearest(vector.tolist()),
+            filter=edge_filter(condition),
+            params=qe.SearchParams(exact=True) if exact else None,
+            with_payload=_KEYS,
+            with_vector=with_vectors,
+        )
+        return [
+            Hit(
+                point.id,
+                point.score,
+                point.payload[MEDIA_ID],
+                point.payload.get(INDEX),
+                point.payload[SHARD],
+                np.asarray(point.vector, np.float32) if with_vectors else None,
+            )
+            for point in self._shard.query(request)
+        ]
+
+    def vectors(self, ids: Sequence[UUID]) -> dict[UUID, npt.NDArray[np.float32]]:
+        records = self._shard.retrieve(list(ids), with_payload=False, with_vector=True)
+        return {record.id: np.asarray(record.vector, np.float32) for record in records}
+
+    def scroll(self, *, shard: str | None = None) -> Iterator[Stored]:
+        chosen = edge_filter(Equals(SHARD, shard) if shard is not None else None)
+        for record in self._records([SHARD, ROW_HASH], chosen):
+            yield Stored(record.id, record.payload[SHARD], record.payload[ROW_HASH])
+
+    def count(self, condition: Condition | None = None) -> int:
+        return int(self._shard.count(self._qe.CountRequest(exact=True, filter=edge_filter(condition))))
+
+    def facet(self, key: str, *, limit: int, condition: Condition | None = None) -> dict[Any, int]:
+        chosen = edge_filter(condition)
+        if key in self._shard.info().payload_schema:
+            found = self._shard.facet(self._qe.FacetRequest(key, limit=limit, exact=True, filter=chosen)).hits
+            return {hit.value: hit.count for hit in found}
+        values = (record.payload[key] for record in self._records([key], chosen) if key in record.payload)
+        return dict(Counter(values).most_common(limit))
+
+    def close(self) -> None:
+        self._shard.close()
+
+    def _records(self, keys: list[str], chosen: Any) -> Iterator[Any]:
+        offset = None
+        while True:
+            request = self._qe.ScrollRequest(
+                offset=offset, limit=_PAGE, filter=chosen, with_payload=keys, with_vector=False
+            )
+            records, offset = self._shard.scroll(request)
+            yield from records
+            if offset is None:
+                return
+
+
+class EdgeWriter:
+    """A build directory in the making; lives in the child process."""
+
+    def __init__(self, directory: Path, space: SpaceSpec, *, fresh: bool) -> None:
+        qe = _edge()
+        self._qe = qe
+        self._space = space
+        if not fresh:
+            self._shard = qe.EdgeShard.load(str(directory))
+            return
+        self._shard = qe.EdgeShard.create(
+            str(directory),
+            qe.EdgeConfig(
+                vectors=qe.EdgeVectorParams(
+                    size=space.dim, distance=qe.Distance.Cosine, datatype=qe.VectorStorageDatatype.Float16
+                ),
+                hnsw_config=qe.HnswIndexConfig(m=16, ef_construct=128, full_scan_threshold=10_000),
+                optimizers=qe.EdgeOptimizersConfig(default_segment_number=1),
+                wal_enabled=False,
+            ),
+        )
+
+    def upsert(self, points: pa.RecordBatch) -> None:
+        qe = self._qe
+        for start in range(0, points.num_rows, _UPSERT_ROWS):
+            rows = point_rows(points.slice(start, _UPSERT_ROWS))
+            written = [qe.Point(point, vector.tolist(), payload) for point, vector, payload in rows]
+            self._shard.update(qe.UpdateOperation.upsert_points(written))
+
+    def delete(self, ids: Sequence[UUID]) -> None:
+        for start in range(0, len(ids), _PAGE):
+            self._shard.update(self._qe.UpdateOperation.delete_points(list(ids[start : start + _PAGE])))
+
+    def seal(self) -> None:
+        """Index, write everything out, and let go of the directory."""
+        found = self._shard.info()
+        if found.points_count >= _INDEXED_FROM:
+            for key, kind in payload_indexes(self._space).items():
+                if key not in found.payload_schema:
+                    schema = getattr(self._qe.PayloadSchemaType, _SCHEMAS[kind])
+                    self._shard.update(self._qe.UpdateOperation.create_field_index(key, schema))
+        self._shard.optimize()
+        self._shard.flush()
+        self._shard.close()
+
+
+def edge_filter(condition: Condition | None) -> Any:
+    """The condition as a filter of this engine; None for none."""
+    if condition is None:
+        return None
+    qe = _edge()
+    match condition:
+        case AllOf(items):
+            return qe.Filter(must=[edge_filter(item) for item in items])
+        case AnyOf(()):
+            return qe.Filter(must=[qe.HasIdCondition(set())])
+        case AnyOf(items):
+            return qe.Filter(should=[edge_filter(item) for item in items])
+        case Without(item):
+            return qe.Filter(must_not=[edge_filter(item)])
+        case Equals(key, value):
+            leaf = qe.FieldCondition(key, match=qe.MatchValue(value))
+        case OneOf(key, values):
+            leaf = qe.FieldCondition(key, match=qe.MatchAny(list(values)))
+        case Range(key, gte, gt, lte, lt):
+            leaf = qe.FieldCondition(key, range=qe.RangeFloat(gte=gte, gt=gt, lte=lte, lt=lt))
+        case Missing(key):
+            leaf = qe.IsEmptyCondition(key)
+        case Ids(ids):
+            leaf = qe.HasIdCondition(set(ids))
+    return qe.Filter(must=[leaf])
+
+
+def _edge() -> Any:
+    try:
+        import qdrant_edge
+    except ImportError as error:
+        raise MissingExtraError(
+            "qdrant-edge-py is not installed", where="the embedded index", mend="pip install 'mmfs[search]'"
+        ) from error
+    return qdrant_edge

@@ -1,0 +1,119 @@
+"""Builds of the embedded engine as directories of the store, and the pointer file that publishes one of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from uuid import UUID
+
+import pyarrow as pa
+
+from mmfs.errors import SearchError
+from mmfs.search.edge import EdgeIndex
+from mmfs.search.edge_process import EdgeProcess
+from mmfs.search.manifest import POINTS
+from mmfs.search.port import BuildStats, Index, IndexBuild, Published, SpaceSpec, no_previous
+from mmfs.store.objects import Objects
+
+_DATA = "edge"
+
+
+class EdgeEngine:
+    """The embedded engine in a store on a local disk.
+
+    ``index/<space>/<build id>/edge/`` is a build; ``index/<space>/current.json`` names the one that answers and the
+    one before it.
+
+    Raises:
+        SearchError: The store is not on a local disk.
+    """
+
+    name = "edge"
+
+    def __init__(self, objects: Objects) -> None:
+        root = objects.local_path("index")
+        if root is None:
+            raise SearchError(
+                "the embedded index needs a store on a local disk",
+                where=objects.url,
+                mend="run a Qdrant server and set MMFS_QDRANT_URL",
+            )
+        self._objects = objects
+        self._root = root
+
+    def published(self, space: str) -> Published:
+        path = f"index/{space}/current.json"
+        if not self._objects.exists(path):
+            return Published()
+        return Published(**json.loads(self._objects.get(path)))
+
+    def begin(self, space: SpaceSpec, build_id: str, *, base: str | None) -> IndexBuild:
+        directory = self._directory(space.name, build_id)
+        shutil.rmtree(directory, ignore_errors=True)  # left by a builder that died
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        if base is not None:
+            shutil.copytree(self._directory(space.name, base), directory)
+        return _EdgeBuild(self, space, build_id, directory, fresh=base is None)
+
+    def open(self, space: SpaceSpec, build_id: str) -> Index:
+        return EdgeIndex(self._directory(space.name, build_id))
+
+    def publish(self, space: str, build_id: str) -> None:
+        """Let another build answer."""
+        now = self.published(space)
+        pointer = Published(build_id, now.previous if now.current == build_id else now.current)
+        self._objects.put(f"index/{space}/current.json", json.dumps(asdict(pointer)).encode())
+
+    def rollback(self, space: str) -> str:
+        now = self.published(space)
+        if now.previous is None or not self._directory(space, now.previous).is_dir():
+            raise no_previous(space, now)
+        self.publish(space, now.previous)
+        return now.previous
+
+    def builds(self, space: str) -> list[str]:
+        folder = self._root / space
+        if not folder.is_dir():
+            return []
+        return sorted(found.name for found in folder.iterdir() if found.is_dir() and found.name != POINTS)
+
+    def remove(self, space: str, build_id: str) -> None:
+        shutil.rmtree(self._root / space / build_id, ignore_errors=True)
+
+    def _directory(self, space: str, build_id: str) -> Path:
+        return self._root / space / build_id / _DATA
+
+
+class _EdgeBuild:
+    """One build, by a child process."""
+
+    def __init__(self, engine: EdgeEngine, space: SpaceSpec, build_id: str, directory: Path, *, fresh: bool) -> None:
+        self._engine, self._space, self._build_id = engine, space, build_id
+        self._process = EdgeProcess(directory, space, fresh=fresh)
+        self._published = False
+
+    @property
+    def pid(self) -> int:
+        """Process id of the builder."""
+        return self._process.pid
+
+    def upsert(self, points: pa.RecordBatch) -> None:
+        self._process.upsert(points)
+
+    def delete(self, ids: Sequence[UUID]) -> None:
+        self._process.delete(ids)
+
+    def finish(self, probes: pa.RecordBatch | None = None) -> BuildStats:
+        return self._process.finish(probes)
+
+    def publish(self) -> None:
+        self._engine.publish(self._space.name, self._build_id)
+        self._published = True
+
+    def abandon(self) -> None:
+        self._process.kill()
+        if not self._published:
+            self._engine.remove(self._space.name, self._build_id)

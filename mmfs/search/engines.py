@@ -1,0 +1,29 @@
+"""Which engine a store uses: a Qdrant server where ``MMFS_QDRANT_URL`` names one, else the embedded one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmfs.search.port import Engine
+
+if TYPE_CHECKING:
+    from mmfs.store import Store
+
+
+def engine_of(store: Store) -> Engine:
+    """The engine of a store.
+
+    Raises:
+        SearchError: The embedded engine cannot work here (a store in a bucket), or the server does not answer.
+        MissingExtraError: The engine's package is not installed.
+    """
+    if store.settings.qdrant_url:
+        from mmfs.search.server import ServerEngine
+
+        key = store.settings.qdrant_api_key
+        return ServerEngine.connect(
+            store.settings.qdrant_url, key.get_secret_value() if key else None, namespace=store.namespace.hex[:8]
+        )
+    from mmfs.search.edge_engine import EdgeEngine
+
+    return EdgeEngine(store.objects)

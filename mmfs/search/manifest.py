@@ -1,0 +1,162 @@
+"""What a build was made of: one JSON document a build, and one file of point ids and hashes a shard.
+
+Both are written before the build is published and never change what it answers; they let the next build carry over
+what is unchanged, and let an answer say how far the index lags behind the tables.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from mmfs.errors import SearchError
+from mmfs.ids import digest
+from mmfs.search.port import ROW_HASH, PayloadColumn, SpaceSpec
+from mmfs.search.spaces import ShardPoints
+
+if TYPE_CHECKING:
+    from mmfs.store import Objects
+
+
+#: Folder of the files of points, shared by the builds of a space.
+POINTS = "points"
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """One shard in a build.
+
+    Attributes:
+        build_id: Build that last wrote points of this shard.
+        table_version: Version of the embedding table it read.
+        rows: Points.
+        digest: Order-free fingerprint of (id, row hash).
+        sources: Files the points were made of, by table.
+        points: File of ids, row hashes and fingerprints.
+    """
+
+    build_id: str
+    table_version: int
+    rows: int
+    digest: str
+    sources: dict[str, str]
+    points: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One build.
+
+    Attributes:
+        inexact: Payload keys that filters must not use, because some value cannot be compared exactly.
+    """
+
+    build_id: str
+    space: SpaceSpec
+    created_at_us: int
+    shards: dict[str, ShardEntry] = field(default_factory=dict)
+    inexact: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Points of all shards."""
+        return sum(entry.rows for entry in self.shards.values())
+
+    @property
+    def table_version(self) -> int:
+        """Newest version of the embedding table that any shard was read at."""
+        return max((entry.table_version for entry in self.shards.values()), default=-1)
+
+
+def write_manifest(objects: Objects, manifest: Manifest) -> None:
+    """Write the document of a build, whole."""
+    objects.put(_path(manifest.space.name, manifest.build_id), json.dumps(asdict(manifest)).encode())
+
+
+def read_manifest(objects: Objects, space: str, build_id: str) -> Manifest:
+    """The document of a build.
+
+    Raises:
+        SearchError: It is gone or damaged.
+    """
+    path = _path(space, build_id)
+    try:
+        return _parse(json.loads(objects.get(path)))
+    except (ValueError, KeyError, TypeError) as error:
+        raise SearchError(
+            f"the description of build {build_id} is damaged: {error}",
+            where=path,
+            mend="materialize qdrant_index again",
+        ) from error
+
+
+def has_manifest(objects: Objects, space: str, build_id: str) -> bool:
+    """Whether the build has a document."""
+    return objects.exists(_path(space, build_id))
+
+
+def remove_manifest(objects: Objects, space: str, build_id: str) -> None:
+    """Remove the document of a build."""
+    objects.delete(_path(space, build_id))
+
+
+def spaces_of(objects: Objects, table: str) -> list[str]:
+    """Names of the spaces of an embedding table, one a model."""
+    return [name for name in objects.folders("index") if name.rpartition("-")[0] == table]
+
+
+def points_table(points: ShardPoints) -> pa.Table:
+    """Ids, row hashes and fingerprints of a shard's points."""
+    return pa.table(
+        {"id": points.batch.column("id"), ROW_HASH: points.batch.column(ROW_HASH), "fingerprint": points.fingerprints}
+    )
+
+
+def write_points(objects: Objects, space: str, shard: str, table: pa.Table) -> str:
+    """Keep ids, row hashes and fingerprints of a shard; the file's name, which follows from its content."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as file:
+        file.write_table(table)
+    data = bytes(sink.getvalue())
+    path = f"index/{space}/{POINTS}/{shard}-{digest(data)[:16]}.arrow"
+    if not objects.exists(path):
+        objects.put(path, data)
+    return path
+
+
+def remove_unused_points(objects: Objects, space: str, kept: Iterable[Manifest]) -> None:
+    """Remove the files of points that none of these builds names."""
+    used = {entry.points for manifest in kept for entry in manifest.shards.values()}
+    for found in list(objects.list(f"index/{space}/{POINTS}")):
+        if found.path not in used:
+            objects.delete(found.path)
+
+
+def read_points_file(objects: Objects, path: str) -> pa.Table:
+    """What `write_points` kept.
+
+    Raises:
+        SearchError: The file is damaged.
+    """
+    try:
+        return pa.ipc.open_file(objects.get(path)).read_all()
+    except pa.ArrowInvalid as error:
+        raise SearchError(
+            f"{path} is damaged: {error}", mend="remove the folder `index` and materialize qdrant_index again"
+        ) from error
+
+
+def _path(space: str, build_id: str) -> str:
+    return f"index/{space}/{build_id}/manifest.json"
+
+
+def _parse(document: dict[str, Any]) -> Manifest:
+    space = document.pop("space")
+    payload = tuple(PayloadColumn(**column) for column in space.pop("payload"))
+    shards = {shard: ShardEntry(**entry) for shard, entry in document.pop("shards").items()}
+    inexact = tuple(document.pop("inexact"))
+    return Manifest(**document, space=SpaceSpec(**space, payload=payload), shards=shards, inexact=inexact)

@@ -1,0 +1,224 @@
+"""What search needs of a vector engine, in our own words.
+
+Two engines implement it: `edge.py` (embedded, in the store's directory) and `server.py` (a Qdrant server by URL).
+Nothing else in the project knows Qdrant.
+
+Life of a build: `Engine.begin` -> `IndexBuild.upsert` / `delete`, any number -> `finish` (sealed, durable, checked;
+not yet visible) -> `publish` (visible to everybody in one step; the build before it is kept) or `abandon`. Whatever
+dies on the way, the published build goes on answering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mmfs.errors import SearchError
+from mmfs.schemas import Grain
+from mmfs.search.conditions import Condition
+
+Kind = Literal["text", "integer", "number", "truth"]
+
+#: Payload keys that every point has besides the space's own.
+SHARD, ROW_HASH, MEDIA_ID, INDEX = "shard", "row_hash", "media_id", "index"
+
+
+@dataclass(frozen=True)
+class PayloadColumn:
+    """A filterable column: where it comes from and what it is.
+
+    Attributes:
+        table: Table it is read from.
+        column: Its name there.
+        kind: text, integer, number, or truth (stored as 0 and 1).
+    """
+
+    table: str
+    column: str
+    kind: Kind
+
+    @property
+    def key(self) -> str:
+        """Its name in the payload. Engines read dots as paths, hence underscores."""
+        return f"{self.table}__{self.column}"
+
+
+@dataclass(frozen=True)
+class SpaceSpec:
+    """A searchable embedding column as one model filled it.
+
+    Attributes:
+        table: Embedding table.
+        fingerprint: Static fingerprint of the feature (model, weights, preprocessing, code).
+        model: Name of the model, for messages.
+        grain: What a point is about.
+        dim: Length of the vectors; distance is cosine.
+        payload: Filterable columns.
+    """
+
+    table: str
+    fingerprint: str
+    model: str
+    grain: Grain
+    dim: int
+    payload: tuple[PayloadColumn, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """One collection for each table and model: ``clip_embeddings-0123456789ab``."""
+        return f"{self.table}-{self.fingerprint[:12]}"
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A point that answers a query.
+
+    Attributes:
+        id: UUIDv5 of the store's namespace and the sample key.
+        score: Cosine similarity to the query.
+        media_id: Media of the sample.
+        index: Index of the sample in its media; None at the grain of media.
+        shard: Shard of the sample when the index was built.
+        vector: float32 [D] of unit length, where asked for.
+    """
+
+    id: UUID
+    score: float
+    media_id: str
+    index: int | None
+    shard: str
+    vector: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A point without a score, as `Index.scroll` gives it: id, shard and row hash."""
+
+    id: UUID
+    shard: str
+    row_hash: str
+
+
+@dataclass(frozen=True)
+class ShardDigest:
+    """How many points of a shard there are, and the xor of hash(id, row hash) over them, 32 hex characters."""
+
+    rows: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class BuildStats:
+    """What a finished build holds, read back from the engine itself.
+
+    Attributes:
+        shards: By shard.
+        recall: Share of the true 10 nearest that the graph finds, over the probes; None without probes.
+        lost_probes: Probes that an exact search did not find under their own vector.
+    """
+
+    shards: Mapping[str, ShardDigest]
+    recall: float | None = None
+    lost_probes: Sequence[UUID] = field(default=())
+
+
+class Index(Protocol):
+    """A finished build, to read. Safe to share between threads."""
+
+    def query(
+        self,
+        vector: npt.NDArray[np.float32],
+        k: int,
+        *,
+        condition: Condition | None = None,
+        exact: bool = False,
+        with_vectors: bool = False,
+    ) -> list[Hit]:
+        """The ``k`` points nearest to ``vector``, float32 [D], best first, among those that meet the condition."""
+
+    def vectors(self, ids: Sequence[UUID]) -> dict[UUID, npt.NDArray[np.float32]]:
+        """Vectors, float32 [D] of unit length, of those of the points that exist."""
+
+    def scroll(self, *, shard: str | None = None) -> Iterator[Stored]:
+        """All points, in no order."""
+
+    def count(self, condition: Condition | None = None) -> int:
+        """How many points meet the condition, exactly."""
+
+    def facet(self, key: str, *, limit: int, condition: Condition | None = None) -> dict[Any, int]:
+        """The most frequent values of a payload key, with their exact counts."""
+
+    def close(self) -> None:
+        """Release files and connections."""
+
+
+class IndexBuild(Protocol):
+    """A build in the making. One thread uses it."""
+
+    def upsert(self, points: pa.RecordBatch) -> None:
+        """Write points: `id` fixed_size_binary[16], `vector` fixed_size_list[dim], all else payload (null: none)."""
+
+    def delete(self, ids: Sequence[UUID]) -> None:
+        """Remove points; those that do not exist are ignored."""
+
+    def finish(self, probes: pa.RecordBatch | None = None) -> BuildStats:
+        """Seal the build: index everything, make it durable, and read back what it holds.
+
+        Args:
+            probes: Points (`id`, `vector`) to ask for, exactly and by graph.
+        """
+
+    def publish(self) -> None:
+        """Make the finished build the one that answers, in one step."""
+
+    def abandon(self) -> None:
+        """Drop the build. Does nothing after `publish`."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Build ids: of the build that answers and of the one before it; None where there is none."""
+
+    current: str | None = None
+    previous: str | None = None
+
+
+def no_previous(space: str, now: Published) -> SearchError:
+    """The error of a rollback that has nowhere to go."""
+    return SearchError(
+        f"there is no build of {space} before {now.current}", mend="materialize qdrant_index to make a new one"
+    )
+
+
+class Engine(Protocol):
+    """Where builds live.
+
+    Attributes:
+        name: Shown in ``hits.info``.
+    """
+
+    name: str
+
+    def published(self, space: str) -> Published:
+        """The build of a space that answers, and the one before it."""
+
+    def begin(self, space: SpaceSpec, build_id: str, *, base: str | None) -> IndexBuild:
+        """A new build: empty, or beginning with everything that build ``base`` holds."""
+
+    def open(self, space: SpaceSpec, build_id: str) -> Index:
+        """A finished build, to read."""
+
+    def rollback(self, space: str) -> str:
+        """Publish the build before the current one again; its id. Raises SearchError when there is none."""
+
+    def builds(self, space: str) -> list[str]:
+        """Ids of all builds there are, finished or not, oldest first."""
+
+    def remove(self, space: str, build_id: str) -> None:
+        """Drop a build that is not published."""
