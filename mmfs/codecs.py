@@ -53,12 +53,17 @@ def encode_depth16(depth: npt.NDArray[np.float32]) -> bytes:
     if depth.ndim != 2 or not np.isfinite(depth).all():
         raise ValueError(f"a depth map is a finite [H, W] array; got shape {depth.shape}")
     height, width = depth.shape
-    largest = float(np.abs(depth).max(initial=0.0))
-    scale = largest / 1024.0 if largest > 1024.0 else 1.0
+    scale = depth16_scale(depth)
     half = (depth / scale).astype("<f2").ravel()
     # The high bytes of neighbouring pixels are alike: side by side they compress 2x better than interleaved.
     shuffled = half.view(np.uint8).reshape(-1, 2).T.tobytes()
     return _DEPTH_HEADER.pack(_DEPTH_MAGIC, width, height, scale) + zstandard.ZstdCompressor(level=1).compress(shuffled)
+
+
+def depth16_scale(depth: npt.NDArray[np.float32]) -> float:
+    """What `encode_depth16` divides a depth map by: 1 unless its values come near the end of float16."""
+    largest = float(np.abs(depth).max(initial=0.0))
+    return largest / 1024.0 if largest > 1024.0 else 1.0
 
 
 def decode_depth16(data: bytes | memoryview) -> npt.NDArray[np.float32]:

@@ -1,0 +1,90 @@
+"""Which features there are: those that ship, and those of the modules named in ``MMFS_FEATURES``."""
+
+from __future__ import annotations
+
+import typing
+from importlib import import_module
+from types import ModuleType
+
+from pydantic import BaseModel
+
+from mmfs.errors import FeatureError
+from mmfs.features.feature import Feature, FeatureSpec
+from mmfs.schemas import BASE_TABLES
+from mmfs.settings import Settings
+
+_SHIPPED = ("mmfs.features.clip", "mmfs.features.depth")
+
+
+def registered(settings: Settings) -> dict[str, FeatureSpec]:
+    """All features by table name: the shipped ones first, then the modules of ``settings.features`` in order.
+
+    Raises:
+        FeatureError: A module does not import or holds no feature, or two features share a table.
+    """
+    found: dict[str, FeatureSpec] = {}
+    for name in (*_SHIPPED, *settings.features):
+        specs = _declared_in(_import(name))
+        if not specs:
+            raise FeatureError(
+                f"module {name!r} holds no feature",
+                where="MMFS_FEATURES",
+                mend="decorate a class in it with @mmfs.feature, or take it off the list",
+            )
+        for spec in specs:
+            other = found.setdefault(spec.table, spec)
+            if other.cls is not spec.cls or spec.table in BASE_TABLES:
+                taken = f"{other.cls.__module__}.{other.cls.__name__}" if other is not spec else "a table of the store"
+                raise FeatureError(
+                    f"table {spec.table!r} of {spec.cls.__module__}.{spec.cls.__name__} is taken by {taken}",
+                    mend="give the feature another table name",
+                )
+    return found
+
+
+def instantiate(spec: FeatureSpec, settings: Settings) -> Feature:
+    """A feature with its config: the class's own value, else its section of the settings, else the defaults.
+
+    Raises:
+        FeatureError: The class names a section that does not exist, or its config needs arguments.
+    """
+    cls = spec.cls
+    if cls.config is not None:
+        return cls()
+    if cls.section is not None:
+        if cls.section not in type(settings).model_fields:
+            raise FeatureError(
+                f"{cls.__name__}.section is {cls.section!r}, which is no setting",
+                mend="name one of " + ", ".join(type(settings).model_fields),
+            )
+        return cls(getattr(settings, cls.section))
+    kind = typing.get_type_hints(cls).get("config")
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return cls()
+    try:
+        return cls(kind())
+    except Exception as error:
+        raise FeatureError(
+            f"{kind.__name__} cannot be made without arguments: {error}",
+            where=cls.__name__,
+            mend="give every field a default, or set config = ... in the class",
+        ) from error
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except FeatureError:
+        raise
+    except Exception as error:
+        raise FeatureError(
+            f"module {name!r} does not import: {type(error).__name__}: {error}",
+            where="MMFS_FEATURES",
+            mend="mend the module, put its folder on PYTHONPATH, or take it off the list",
+        ) from error
+
+
+def _declared_in(module: ModuleType) -> list[FeatureSpec]:
+    """Specs of the decorated classes in a module's namespace, in the order they were written."""
+    classes = (value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Feature))
+    return [cls.spec for cls in classes if "spec" in vars(cls)]
