@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from mmfs.media.container import AUDIO_CODECS, choose_audio
 from mmfs.media.info import MediaInfo, Reason, RefusedError
-from mmfs.media.timeline import packets
+from mmfs.media.timeline import PacketReader
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -55,7 +55,7 @@ def probe_audio(container: InputContainer, info: MediaInfo) -> MediaInfo:
     is_decodable = False
     begin: Fraction | None = None
     end = Fraction(0)
-    for packet in packets(container, stream):
+    for packet in PacketReader(container, stream):
         if packet.pts is not None:
             begin = packet.pts * packet.time_base if begin is None else begin
             end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)

@@ -45,7 +45,7 @@ _MAX_STREAMS = 64
 
 
 @contextmanager
-def open_container(data: BinaryIO, info: MediaInfo) -> Iterator[InputContainer]:
+def open_container(data: BinaryIO, info: MediaInfo, *, max_pixels: int) -> Iterator[InputContainer]:
     """Open a container from bytes, never by name, so that nothing but these bytes can be read.
 
     Raises:
@@ -63,6 +63,7 @@ def open_container(data: BinaryIO, info: MediaInfo) -> Iterator[InputContainer]:
             metadata_errors="replace",
             buffer_size=_IO_BUFFER_BYTES,
             io_open=_refuse_second_file,
+            options={"max_pixels": str(max_pixels)},
             container_options={
                 "protocol_whitelist": "none",
                 "format_whitelist": demuxer,

@@ -45,7 +45,8 @@ def probe_image(data: BinaryIO, info: MediaInfo, *, max_pixels: int) -> MediaInf
     with _opened(data, info, max_pixels) as image:
         orientation = _orientation(image)
         width, height = _upright_size(image, orientation)
-        frames = getattr(image, "n_frames", 1)
+        # What Pillow counts in a JPEG are previews behind the picture.
+        frames = 1 if info.container == "jpeg" else getattr(image, "n_frames", 1)
         return replace(info, width=width, height=height, rotation_deg=orientation.rotation_deg, frame_count=int(frames))
 
 

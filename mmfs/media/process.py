@@ -114,8 +114,6 @@ class DecodingProcess:
         return f"the decoding process {how}" + (f": {said.splitlines()[-1]}" if said else "")
 
 
-def must_start(process: DecodingProcess) -> MediaError:
+def must_start(how: str) -> MediaError:
     """The error of a process that ended before it was ready."""
-    return MediaError(
-        process.end(), where="starting a decoding process", mend="pip install 'mmfs[compute]', then `mmfs doctor`"
-    )
+    return MediaError(how, where="starting a decoding process", mend="pip install 'mmfs[compute]', then `mmfs doctor`")

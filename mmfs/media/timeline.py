@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -60,7 +60,7 @@ def read_timeline(container: InputContainer, stream: VideoStream) -> Timeline:
     ends: dict[int, Fraction] = {}
     duration = 0
     timed = [s for s in container.streams if s.type in ("video", "audio", "subtitle") and s.time_base]
-    for packet in packets(container, *timed):
+    for packet in PacketReader(container, *timed):
         time = packet.pts if packet.pts is not None else packet.dts
         if time is not None:
             last = (time + max(packet.duration or 0, 0)) * packet.time_base
@@ -92,22 +92,30 @@ def read_timeline(container: InputContainer, stream: VideoStream) -> Timeline:
     )
 
 
-def packets(container: InputContainer, *streams: S) -> Iterator[Packet[S]]:
-    """The packets of these streams up to the end of what can be read, and the empty ones that flush decoders."""
-    import av
+class PacketReader(Generic[S]):
+    """The packets of these streams up to the end of what can be read, and the empty ones that flush decoders.
 
-    errors = 0
-    demuxed: Iterator[Packet[S]] = container.demux(*streams)
-    while errors < _MAX_ERRORS:
-        try:
-            yield next(demuxed)
-        except StopIteration:
-            return
-        except MemoryError:
-            raise
-        except av.FFmpegError:
-            errors += 1
-            demuxed = container.demux(*streams)
+    Attributes:
+        errors: How often the container was found damaged on the way.
+    """
+
+    def __init__(self, container: InputContainer, *streams: S) -> None:
+        self.errors = 0
+        self._container = container
+        self._streams = streams
+
+    def __iter__(self) -> Iterator[Packet[S]]:
+        import av
+
+        while self.errors < _MAX_ERRORS:
+            try:
+                # Begun again after an error, the demuxer goes on behind the damage.
+                yield from cast("Iterator[Packet[S]]", self._container.demux(*self._streams))
+                return
+            except MemoryError:
+                raise
+            except av.FFmpegError:
+                self.errors += 1
 
 
 def is_shown(packet: Packet[Stream], codec: str) -> bool:

@@ -12,7 +12,7 @@ from mmfs.media.container import VIDEO_CODECS, choose_audio, choose_video, open_
 from mmfs.media.info import DecodedFrame, MediaInfo, Reason, RefusedError
 from mmfs.media.picture import orientation_of, to_jpeg
 from mmfs.media.sampling import Sampling, choose
-from mmfs.media.timeline import Timeline, packets, read_timeline
+from mmfs.media.timeline import PacketReader, Timeline, read_timeline
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -30,7 +30,7 @@ def probe_video(data: BinaryIO, info: MediaInfo, *, max_side: int) -> MediaInfo:
     Raises:
         RefusedError: CORRUPT, TRUNCATED, TOO_LARGE, UNSUPPORTED or NO_PICTURES.
     """
-    with open_container(data, info) as container:
+    with open_container(data, info, max_pixels=max_side * max_side) as container:
         stream = choose_video(container)
         if stream is None:
             return probe_audio(container, info)
@@ -70,7 +70,7 @@ def video_frames(
     Raises:
         RefusedError: As `probe_video`; NO_PICTURES when frames were chosen and none could be decoded.
     """
-    with open_container(data, info) as container:
+    with open_container(data, info, max_pixels=max_side * max_side) as container:
         stream = choose_video(container)
         if stream is None:
             return 0
@@ -106,14 +106,17 @@ def _decode(
     import av
 
     wanted = {timeline.pts[ordinal] for ordinal in chosen}
+    # Frames of unstamped packets come in order of presentation, so they are told by counting.
+    times = sorted(timeline.keys) if only_keys else timeline.pts
     last = -1
     salvaged = count = 0
-    with open_container(data, info) as container:
+    with open_container(data, info, max_pixels=max_side * max_side) as container:
         stream = choose_video(container)
         if stream is None:
             return 0
         context = _prepare(stream, max_side).codec_context
-        for packet in packets(container, stream):
+        reader = PacketReader(container, stream)
+        for packet in reader:
             if only_keys and packet.size and not packet.is_keyframe:
                 continue
             # Frames nobody asked for and nobody refers to need no decoding.
@@ -128,25 +131,25 @@ def _decode(
                 salvaged += 1
                 continue
             for frame in frames:
-                pts = frame.pts if timeline.is_stamped else _nth(timeline.pts, count)
+                pts = frame.pts if timeline.is_stamped else _nth(times, count)
                 count += 1
                 if frame.is_corrupt or pts is None or timeline.index_of(pts) <= last or _is_beyond(frame, max_side):
                     salvaged += 1
                     continue
                 last = timeline.index_of(pts)
                 yield frame, pts
-    return salvaged
+    return salvaged + reader.errors
 
 
 def _first_frame(data: BinaryIO, info: MediaInfo, max_side: int) -> VideoFrame | None:
     import av
 
-    with open_container(data, info) as container:
+    with open_container(data, info, max_pixels=max_side * max_side) as container:
         stream = choose_video(container)
         if stream is None:
             return None
         _prepare(stream, max_side)
-        for packet in packets(container, stream):
+        for packet in PacketReader(container, stream):
             try:
                 frames = packet.decode()
             except MemoryError:

@@ -100,6 +100,17 @@ def parse_frame(fields: object, jpeg: bytes) -> DecodedFrame:
     return frame
 
 
+def parse_versions(fields: object) -> dict[str, str]:
+    """Library versions from another process.
+
+    Raises:
+        WireError: They are no object.
+    """
+    if not isinstance(fields, dict):
+        raise WireError("versions that are no object")
+    return {str(name): str(version) for name, version in fields.items()}
+
+
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number")
 
