@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from mmfs.errors import StoreError
-from mmfs.schemas import BASE_TABLES
+from mmfs.schemas import BASE_TABLES, Grain
 from mmfs.settings import Settings, load_settings
 from mmfs.store.objects import Objects
 from mmfs.store.packs import read_blobs, refs_of
@@ -69,6 +70,25 @@ class Store:
             _write_record(objects, settings)
         record = _read_record(objects)
         return cls(objects, tables, settings.with_recorded(record["recorded"]), uuid.UUID(record["namespace"]))
+
+    def sql(self, query: str, *, versions: Mapping[str, int] | None = None) -> pa.Table:
+        """The rows of one SELECT over the store's tables; see `Sql.query`."""
+        from mmfs.store.sql import Sql  # the parser takes a tenth of a second to import; training needs none
+
+        return Sql(self.tables).query(query, versions=versions)
+
+    def select(
+        self,
+        grain: Grain,
+        *,
+        where: str | None = None,
+        columns: Sequence[str] = (),
+        versions: Mapping[str, int] | None = None,
+    ) -> pa.Table:
+        """The samples of a grain that fit a condition, in canonical order; see `mmfs.store.select.select`."""
+        from mmfs.store.select import select
+
+        return select(self, grain, where=where, columns=columns, versions=versions)
 
     def blobs(self, table: str, rows: pa.Table, *, verify: bool = True) -> list[bytes]:
         """The bytes behind rows of a table, one each.

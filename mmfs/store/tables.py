@@ -19,6 +19,7 @@ from mmfs.store.commit import Commit, ShardState, commit_shard, stale
 from mmfs.store.delta import DataFile, DeltaLog, Snapshot
 from mmfs.store.digest import combined_digest, content_digest
 from mmfs.store.faults import fault_point
+from mmfs.store.names import Catalog
 from mmfs.store.objects import Objects
 from mmfs.store.parquet import parquet_bytes, read_footer, read_parquet
 from mmfs.store.rows import canonical_rows, public_schema, stored_schema
@@ -35,11 +36,15 @@ RESERVED = frozenset({"packs", "pins", "index", "media", "staging"})
 
 
 class Tables:
-    """The Delta tables of one store. Safe to use from several threads; never across fork()."""
+    """The Delta tables of one store. Safe to use from several threads; never across fork().
+
+    Attributes:
+        log: The Delta logs, for the other files of this folder.
+    """
 
     def __init__(self, objects: Objects, *, keep_log_days: int = 3650) -> None:
         self._objects = objects
-        self._log = DeltaLog(objects, keep_log_days=keep_log_days)
+        self.log = DeltaLog(objects, keep_log_days=keep_log_days)
         self._ensured: dict[str, TableSpec] = {}
         self._lock = threading.Lock()
 
@@ -55,15 +60,19 @@ class Tables:
             raise StoreError(
                 f"{spec.name!r} cannot name a table", mend="use a-z, 0-9 and _, and no folder of the store"
             )
-        if self._log.exists(spec.name) or not self._log.create(spec):
-            for column, metadata in changed_vectors(self._log.snapshot(spec.name).spec, spec).items():
-                self._log.set_column_metadata(spec.name, column, metadata)
+        if self.log.exists(spec.name) or not self.log.create(spec):
+            for column, metadata in changed_vectors(self.log.snapshot(spec.name).spec, spec).items():
+                self.log.set_column_metadata(spec.name, column, metadata)
         with self._lock:
             self._ensured[spec.name] = spec
 
     def spec(self, name: str) -> TableSpec:
         """The table's columns, key and grain, as the table itself keeps them."""
-        return BASE_TABLES.get(name) or self._log.snapshot(name).spec
+        return BASE_TABLES.get(name) or self.log.snapshot(name).spec
+
+    def catalog(self) -> Catalog:
+        """All tables, for WHERE to resolve names by."""
+        return Catalog({name: self._ensured.get(name) or self._remembered(name) for name in self.names()})
 
     def names(self) -> list[str]:
         """All tables, sorted."""
@@ -71,23 +80,23 @@ class Tables:
 
     def version(self, name: str) -> int:
         """The newest Delta version."""
-        return self._log.snapshot(name).version
+        return self.log.snapshot(name).version
 
     def shards(self, name: str, version: int | None = None) -> dict[str, int]:
         """Rows by shard, sorted by shard; a shard that was written without rows counts 0."""
         rows: dict[str, int] = {}
-        for file in self._log.snapshot(name, version).files:
+        for file in self.log.snapshot(name, version).files:
             rows[file.shard] = rows.get(file.shard, 0) + file.rows
         return rows
 
     def files(self, name: str, *, shard: str | None = None, version: int | None = None) -> list[DataFile]:
         """The table's Parquet files, sorted by shard."""
-        snapshot = self._log.snapshot(name, version)
+        snapshot = self.log.snapshot(name, version)
         return list(snapshot.files if shard is None else snapshot.of(shard))
 
     def state(self, name: str, shard: str) -> ShardState:
         """The shard as it is now: what `replace` compares with."""
-        return _state(name, shard, self._log.snapshot(name))
+        return _state(name, shard, self.log.snapshot(name))
 
     def read(
         self,
@@ -111,7 +120,7 @@ class Tables:
             IntegrityError: A file is damaged.
         """
         if files is None:
-            snapshot = self._log.snapshot(name, version)
+            snapshot = self.log.snapshot(name, version)
             wanted = {shard} if isinstance(shard, str) else None if shard is None else set(shard)
             chosen = [file for file in snapshot.files if wanted is None or file.shard in wanted]
             spec = snapshot.spec
@@ -155,7 +164,7 @@ class Tables:
         """
         if not _SHARD.fullmatch(shard):
             raise StoreError(f"{shard!r} cannot name a shard", mend="use letters, digits, '.', '_' and '-'")
-        snapshot = self._log.snapshot(name)
+        snapshot = self.log.snapshot(name)
         current = _state(name, shard, snapshot)
         if current.app_version != planned.app_version:
             raise stale(planned)
@@ -175,7 +184,7 @@ class Tables:
         self._objects.put(path, data)
         file = DataFile(path, shard, rows.num_rows, len(data))
         version = commit_shard(
-            self._log, spec, planned, file, rows=rows, info={"digest": digest, **(info or {})}, check=check
+            self.log, spec, planned, file, rows=rows, info={"digest": digest, **(info or {})}, check=check
         )
         return Commit(name, shard, version, number, rows.num_rows, len(data), digest, changed=True)
 
@@ -212,7 +221,7 @@ class Tables:
 
         A shard that was never written has the digest of no rows.
         """
-        snapshot = self._log.snapshot(name, version)
+        snapshot = self.log.snapshot(name, version)
         if shard is not None:
             files = snapshot.of(shard)
             return read_footer(self._objects, files[0].path)[0] if files else content_digest(_no_rows(snapshot.spec))
@@ -222,8 +231,13 @@ class Tables:
 
     def commit_info(self, name: str, shard: str) -> dict[str, str]:
         """The ``info`` given with the shard's rows; empty when it was never written."""
-        files = self._log.snapshot(name).of(shard)
+        files = self.log.snapshot(name).of(shard)
         return read_footer(self._objects, files[0].path)[1] if files else {}
+
+    def _remembered(self, name: str) -> TableSpec:
+        spec = self.spec(name)
+        with self._lock:
+            return self._ensured.setdefault(name, spec)
 
     def _read_files(self, files: Sequence[DataFile], schema: pa.Schema) -> list[pa.Table]:
         names = [field.name for field in schema]
