@@ -153,6 +153,12 @@ def exists_in(folder: str, name: str) -> bool:
     return inside and os.path.exists(real) and refusal_of(real) is None
 
 
+def object_exists(url: str) -> bool:
+    """Whether there is an object of this URL. Raises StoreError when the bucket cannot be asked."""
+    folder, name = _split(url)
+    return Objects.open(folder).exists(name)
+
+
 def object_entry(location: str) -> Entry:
     """One object by its URL.
 

@@ -1,0 +1,83 @@
+"""Rows of ``quarantine`` for the steps of ingest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmfs.ingest.listed import storable
+from mmfs.media import Failure, Reason
+from mmfs.schemas import BASE_TABLES
+from mmfs.store import Commit, Store
+
+_SCHEMA = pa.schema([column.field() for column in BASE_TABLES["quarantine"].columns])
+_MAX_MESSAGE = 2000
+
+
+def quarantine_row(
+    failure: Failure, *, uri: str, stage: str, mark: str, at_us: int, media_id: str | None = None
+) -> dict[str, Any]:
+    """One row.
+
+    Args:
+        mark: What failed: the file's change mark, or the fingerprint of the step. The same is not tried again.
+    """
+    return {
+        "uri": uri,
+        "stage": stage,
+        "media_id": media_id,
+        "reason": failure.reason.value,
+        "message": storable(failure.message)[:_MAX_MESSAGE],
+        "library_versions": json.dumps(failure.library_versions, sort_keys=True),
+        "attempts": failure.attempts,
+        "mark": mark,
+        "at_us": at_us,
+    }
+
+
+def listing_failure(uri: str, refused: str) -> Failure:
+    """The failure of a URI that listing refused, from ``reason: message``."""
+    reason, _, message = refused.partition(": ")
+    return Failure(uri, Reason(reason), message, 1, {})
+
+
+def quarantined_marks(store: Store, shard: str, stage: str, *, by: Literal["uri", "media_id"]) -> dict[str, str]:
+    """What failed in a stage of a shard and needs no new trial while it stays the same: marks by URI or media id.
+
+    What was missing is left out: a file that is away says nothing about its bytes.
+    """
+    rows = store.tables.read("quarantine", columns=["stage", "reason", by, "mark"], shard=shard)
+    final = pc.not_equal(rows.column("reason"), Reason.MISSING.value)
+    rows = rows.filter(pc.and_(pc.equal(rows.column("stage"), stage), final))
+    return dict(zip(rows.column(by).to_pylist(), rows.column("mark").to_pylist(), strict=True))
+
+
+def count_quarantined(store: Store, shard: str, stage: str) -> int:
+    """How many failures of a stage the shard has."""
+    stages = store.tables.read("quarantine", columns=["stage"], shard=shard).column("stage")
+    return int(pc.sum(pc.equal(stages, stage)).as_py() or 0)
+
+
+def update_quarantine(
+    store: Store,
+    shard: str,
+    stage: str,
+    *,
+    failed: Iterable[Mapping[str, Any]],
+    stands: Callable[[Mapping[str, Any]], bool],
+) -> Commit:
+    """Add a stage's failures, and take out those of its rows that do not stand any more."""
+    fresh = pa.Table.from_pylist(list(failed), schema=_SCHEMA)
+    again = set(fresh.column("uri").to_pylist())
+
+    def build(current: pa.Table) -> pa.Table:
+        mine = pc.equal(current.column("stage"), stage)
+        kept = [row for row in current.filter(mine).to_pylist() if row["uri"] not in again and stands(row)]
+        old = pa.Table.from_pylist(kept, schema=_SCHEMA)
+        return pa.concat_tables([current.filter(pc.invert(mine)), old, fresh])
+
+    return store.tables.update("quarantine", shard, build)
