@@ -8,6 +8,7 @@ caller's unit.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from mmfs.media.scenes.scene import RING_TUBE, Shape
 
 Floats = NDArray[np.float32]
 Hit = tuple[Floats, Floats]
+_Solver = Callable[[np.float32, Floats, Floats], tuple[NDArray[Any], NDArray[Any]]]
 _NEAR = 1e-4
 _TRACE_STEPS = 32
 
@@ -32,14 +34,14 @@ def intersect(shape: Shape, radius: float, origin: Floats, direction: Floats) ->
     return t.astype(np.float32), normal.astype(np.float32)
 
 
-def _sphere(radius: np.float32, o: Floats, d: Floats) -> Hit:
+def _sphere(radius: np.float32, o: Floats, d: Floats) -> tuple[NDArray[Any], NDArray[Any]]:
     center = np.array([0, 0, radius], np.float32)
     rel = o - center
     t = _near_root((d * d).sum(1), (rel * d).sum(1), (rel * rel).sum(1) - radius**2)
     return t, (rel + _finite(t)[:, None] * d) / radius
 
 
-def _cube(radius: np.float32, o: Floats, d: Floats) -> Hit:
+def _cube(radius: np.float32, o: Floats, d: Floats) -> tuple[NDArray[Any], NDArray[Any]]:
     # A cube as wide as the other shapes would look larger than they do, since its corners reach further.
     half = np.float32(0.86) * radius
     rel = o - np.array([0, 0, half], np.float32)
@@ -53,7 +55,7 @@ def _cube(radius: np.float32, o: Floats, d: Floats) -> Hit:
     return t, normal
 
 
-def _cylinder(radius: np.float32, o: Floats, d: Floats) -> Hit:
+def _cylinder(radius: np.float32, o: Floats, d: Floats) -> tuple[NDArray[Any], NDArray[Any]]:
     wide, tall = np.float32(0.8) * radius, 2 * radius
     a = (d[:, :2] ** 2).sum(1)
     side = _near_root(a, (o[:, :2] * d[:, :2]).sum(1), (o[:, :2] ** 2).sum(1) - wide**2)
@@ -63,13 +65,13 @@ def _cylinder(radius: np.float32, o: Floats, d: Floats) -> Hit:
     on_top = ((o[:, :2] + top[:, None] * d[:, :2]) ** 2).sum(1) <= wide**2
     top = np.where(on_top & (top > _NEAR), top, np.float32(np.inf))
     t = np.minimum(side, top)
-    normal: Floats = (o + _finite(t)[:, None] * d) / wide
+    normal = (o + _finite(t)[:, None] * d) / wide
     normal[:, 2] = 0
     normal[top < side] = (0, 0, 1)
     return t, normal
 
 
-def _cone(radius: np.float32, o: Floats, d: Floats) -> Hit:
+def _cone(radius: np.float32, o: Floats, d: Floats) -> tuple[NDArray[Any], NDArray[Any]]:
     # The base lies on the floor and is never seen, and a ray to the sun that meets the cone crosses its side.
     tall = 2 * radius
     slope2 = np.float32((radius / tall) ** 2)
@@ -88,7 +90,7 @@ def _cone(radius: np.float32, o: Floats, d: Floats) -> Hit:
     return t, normal / np.maximum(np.sqrt((normal * normal).sum(1, keepdims=True)), np.float32(1e-9))
 
 
-def _ring(radius: np.float32, o: Floats, d: Floats) -> Hit:
+def _ring(radius: np.float32, o: Floats, d: Floats) -> tuple[NDArray[Any], NDArray[Any]]:
     # A quartic has no stable closed form in float32: walk the distance field, which never oversteps.
     tube = np.float32(RING_TUBE) * radius
     middle = radius - tube
@@ -131,7 +133,7 @@ def _finite(t: Floats) -> Floats:
     return np.where(np.isfinite(t), t, np.float32(0))
 
 
-_SHAPES: dict[Shape, Callable[[np.float32, Floats, Floats], Hit]] = {
+_SHAPES: dict[Shape, _Solver] = {
     "cube": _cube,
     "sphere": _sphere,
     "cylinder": _cylinder,

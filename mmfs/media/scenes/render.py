@@ -135,9 +135,7 @@ def _to_local(thing: Thing, vectors: Floats, *, points: bool) -> Floats:
     return local
 
 
-def _cast_shadow(
-    thing: Thing, sun: Floats, x: Floats, y: Floats, *, rgb: Floats, lit: NDArray[np.bool_]
-) -> None:
+def _cast_shadow(thing: Thing, sun: Floats, x: Floats, y: Floats, *, rgb: Floats, lit: NDArray[np.bool_]) -> None:
     """Darkens `rgb` [H, W, 3] where the object hides the sun from the floor points x, y [H, W] that are `lit`.
 
     Walls and other objects get no shadow.
