@@ -6,8 +6,8 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, TypedDict
 
-from mmfs.media.container import AUDIO_CODECS, choose_audio
 from mmfs.media.info import MediaInfo, Reason, RefusedError
+from mmfs.media.streams import AUDIO_CODECS, audio_stream
 from mmfs.media.timeline import PacketReader
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def probe_audio(container: InputContainer, info: MediaInfo) -> MediaInfo:
     """
     import av
 
-    stream = choose_audio(container)
+    stream = audio_stream(container)
     if stream is None:
         raise RefusedError(Reason.NO_PICTURES, "the file holds neither pictures nor sound")
     sound = describe_audio(stream)

@@ -26,7 +26,7 @@ class Timeline:
 
     Attributes:
         pts: Times of all frames shown, strictly ascending; a frame's position here is its ``frame_index``.
-        keys: Times of the frames that start a group of pictures.
+        keys: Times of the frames that start a group of pictures; unknown here where packets are not stamped.
         end: When the last frame ceases to be shown.
         start: When the presentation begins; frame times are told from here.
         time_base: Seconds a unit.
@@ -56,7 +56,6 @@ def read_timeline(container: InputContainer, stream: VideoStream) -> Timeline:
     stamped: list[int] = []
     decode_times: list[int] = []
     keys: set[int] = set()
-    keys_by_count: list[int] = []
     ends: dict[int, Fraction] = {}
     duration = 0
     timed = [s for s in container.streams if s.type in ("video", "audio", "subtitle") and s.time_base]
@@ -67,18 +66,15 @@ def read_timeline(container: InputContainer, stream: VideoStream) -> Timeline:
             ends[packet.stream_index] = max(ends.get(packet.stream_index, last), last)
         if packet.stream_index != stream.index or not is_shown(packet, stream.codec_context.name):
             continue
-        if packet.is_keyframe:
-            keys_by_count.append(len(decode_times))
         decode_times.append(packet.dts if packet.dts is not None else len(decode_times))
         duration = max(packet.duration or 0, 0) or duration
         if packet.pts is not None:
             stamped.append(packet.pts)
             if packet.is_keyframe:
                 keys.add(packet.pts)
-    is_stamped = 2 * len(stamped) > len(decode_times)
+    # AVI stores no presentation times, so those that some of its packets have are guesses.
+    is_stamped = len(stamped) == len(decode_times) or (bool(stamped) and container.format.name != "avi")
     pts = sorted(set(stamped if is_stamped else decode_times))
-    if not is_stamped:
-        keys = {pts[count] for count in keys_by_count if count < len(pts)}
     time_base = stream.time_base or Fraction(1, 1000)
     start = _start(container)
     return Timeline(
