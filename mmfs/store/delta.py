@@ -107,6 +107,14 @@ class DeltaLog:
             known = self._snapshots.get((name, handle.version()))
             return known or self._remember(name, handle)
 
+    def expired(self, name: str, *, hours: int, unnamed: bool) -> set[str]:
+        """Files that were replaced longer ago than ``hours``; with ``unnamed``, also those the log never knew."""
+        with delta_errors(name):
+            found = self.open(name).vacuum(
+                retention_hours=hours, dry_run=True, enforce_retention_duration=False, full=unnamed
+            )
+        return {f"{name}/{path}" for path in found}
+
     def set_column_metadata(self, name: str, column: str, metadata: dict[str, str]) -> None:
         """Change what a column says about itself."""
         with delta_errors(name):

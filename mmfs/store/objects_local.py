@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import IO
 
 from mmfs.errors import StoreError
+from mmfs.store.faults import fault_point
 from mmfs.store.objects import ObjectInfo, Objects, checked_name, missing
-
-#: Unfinished files carry this mark; nobody lists or reads them.
-_UNFINISHED = ".unfinished-"
 
 
 class LocalObjects(Objects):
-    """Files under a directory. A write is a temporary file, fsync, rename, fsync of the folder."""
+    """Files under a directory. A write is a file in ``staging/``, fsync, rename, fsync of the folder."""
 
     is_local = True
 
@@ -39,8 +37,9 @@ class LocalObjects(Objects):
     ) -> None:
         target = self._file(path)
         moves = isinstance(data, Path) and consume
-        staged = data if isinstance(data, Path) and moves else target.with_name(_unfinished_name(target.name))
+        staged = data if isinstance(data, Path) and moves else self._root / "staging" / uuid.uuid4().hex
         try:
+            staged.parent.mkdir(parents=True, exist_ok=True)
             target.parent.mkdir(parents=True, exist_ok=True)
             if not isinstance(data, Path):
                 with staged.open("xb") as file:
@@ -48,6 +47,7 @@ class LocalObjects(Objects):
             elif not moves:
                 shutil.copyfile(data, staged)
             _sync(staged)
+            fault_point("objects.before_rename")
             if if_absent:
                 os.link(staged, target)  # unlike a rename, a link never replaces
             else:
@@ -117,8 +117,6 @@ class LocalObjects(Objects):
         folder = self._file(prefix) if prefix else self._root
         for here, _, names in os.walk(folder):
             for name in names:
-                if _UNFINISHED in name:
-                    continue
                 file = Path(here, name)
                 try:
                     status = file.stat()
@@ -140,10 +138,6 @@ class LocalObjects(Objects):
 
     def delta_url(self, path: str) -> str:
         return str(self._file(path))
-
-
-def _unfinished_name(name: str) -> str:
-    return f"{_UNFINISHED}{uuid.uuid4().hex}-{name}"
 
 
 def _sync(path: Path) -> None:

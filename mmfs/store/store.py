@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -18,6 +18,10 @@ from mmfs.settings import Settings, load_settings
 from mmfs.store.objects import Objects
 from mmfs.store.packs import read_blobs, refs_of
 from mmfs.store.tables import Tables
+
+if TYPE_CHECKING:
+    from mmfs.store.retention import VacuumReport
+    from mmfs.store.verify import VerifyReport
 
 _FORMAT = 1
 _RECORD = "store.json"
@@ -89,6 +93,18 @@ class Store:
         from mmfs.store.select import select
 
         return select(self, grain, where=where, columns=columns, versions=versions)
+
+    def verify(self, deep: bool = False) -> VerifyReport:
+        """Compare tables, packs, index and pins; with ``deep`` also every byte with its checksum."""
+        from mmfs.store.verify import verify
+
+        return verify(self, deep=deep)
+
+    def vacuum(self, keep_days: float = 7) -> VacuumReport:
+        """Delete what no pin and no version of the last ``keep_days`` days names; see `mmfs.store.retention`."""
+        from mmfs.store.retention import vacuum
+
+        return vacuum(self, keep_days=keep_days, now_us=time.time_ns() // 1000)
 
     def blobs(self, table: str, rows: pa.Table, *, verify: bool = True) -> list[bytes]:
         """The bytes behind rows of a table, one each.

@@ -234,6 +234,11 @@ class Tables:
         files = self.log.snapshot(name).of(shard)
         return read_footer(self._objects, files[0].path)[1] if files else {}
 
+    def packs_of(self, path: str) -> set[str]:
+        """The packs that rows of one data file name."""
+        column = read_parquet(self._objects, path, ["pack"]).column("pack")
+        return {pack for pack in column.unique().to_pylist() if pack is not None}
+
     def _remembered(self, name: str) -> TableSpec:
         spec = self.spec(name)
         with self._lock:
