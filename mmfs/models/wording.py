@@ -8,7 +8,7 @@ from mmfs.media.scenes.scene import COLORS, SHAPES
 
 # Words that carry nothing here: a query such as "a photo of a red ball" must find what "a red ball" finds.
 _FILLERS = ("photo", "of", "picture", "showing", "there", "is", "with", "near", "scene")
-_SIDES = {"left": "right", "right": "left"}
+_OPPOSITES = (("to the left of", "to the right of"), ("in front of", "behind"))
 
 
 def with_fillers(text: str, rng: random.Random, rate: float = 0.25) -> str:
@@ -33,8 +33,11 @@ def near_miss(text: str, rng: random.Random) -> str:
     kind = rng.choice(("swap", "side", "replace", "replace"))
     values: tuple[str, ...] = rng.choice((COLORS, SHAPES))
     places = [i for i, word in enumerate(words) if word in values and words[min(i + 1, len(words) - 1)] != "floor"]
-    if kind == "side" and any(word in _SIDES for word in words):
-        return " ".join(_SIDES.get(word, word) for word in words)
+    if kind == "side":
+        for one, other in _OPPOSITES:
+            for said, false in ((one, other), (other, one)):
+                if f" {said} " in text:
+                    return text.replace(f" {said} ", f" {false} ")
     if kind == "swap" and len(places) > 1 and words[places[0]] != words[places[1]]:
         i, j = places[:2]
         words[i], words[j] = words[j], words[i]

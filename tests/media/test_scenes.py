@@ -50,7 +50,8 @@ def test_held_out_pairs_occur_in_their_own_split_only(split: str) -> None:
     if split == "pairs":
         assert seen == HELD_OUT_PAIRS
     else:
-        assert not seen & HELD_OUT_PAIRS and len(seen) == 8 * 5 - 8
+        assert not seen & HELD_OUT_PAIRS
+        assert len(seen) == 8 * 5 - 8
 
 
 def test_a_scene_survives_json() -> None:
@@ -77,8 +78,10 @@ def test_captions_say_what_the_scene_holds() -> None:
             assert any(part.split()[1:] == [thing.color, thing.shape] for part in parts)
         assert (drawn.relation is None) == (len(drawn.things) == 1)
         assert drawn.relation is None or f" {drawn.relation} " in full
-        assert drawn.floor in full and (drawn.pattern in full or drawn.pattern == "plain")
-        assert len({full, *parts}) == 1 + len(parts) and {full, *parts} <= phrases(drawn)
+        assert drawn.floor in full
+        assert drawn.pattern in full or drawn.pattern == "plain"
+        assert len({full, *parts}) == 1 + len(parts)
+        assert {full, *parts} <= phrases(drawn)
 
 
 def test_relations_agree_with_the_places() -> None:
@@ -132,7 +135,9 @@ def test_hits_lie_on_the_object_and_normals_face_the_ray(shape: str) -> None:
     hit = np.isfinite(t)
     assert hit.sum() > 50
     points = origin + t[hit, None] * ray[hit]
-    assert (np.abs(points[:, :2]) < 0.51).all() and (points[:, 2] > -1e-3).all() and (points[:, 2] < 1.01).all()
+    assert (np.abs(points[:, :2]) < 0.51).all()
+    assert (points[:, 2] > -1e-3).all()
+    assert (points[:, 2] < 1.01).all()
     np.testing.assert_allclose(np.linalg.norm(normal[hit], axis=1), 1.0, atol=5e-3)
     assert ((normal[hit] * ray[hit]).sum(1) < 1e-2).all()
     again, _ = intersect(shape, 0.5, origin, 2 * ray)  # type: ignore[arg-type]
@@ -142,7 +147,8 @@ def test_hits_lie_on_the_object_and_normals_face_the_ray(shape: str) -> None:
 def test_written_files_are_the_same_bytes_and_rebuild_their_scenes(tmp_path: Path) -> None:
     listings = [write_scenes(tmp_path / name, split="test", images=3, videos=1) for name in ("one", "two")]
     files = [sorted(p.relative_to(tmp_path / n) for p in (tmp_path / n).rglob("*.*")) for n in ("one", "two")]
-    assert files[0] == files[1] and len(files[0]) == 3 + 1 + 1
+    assert files[0] == files[1]
+    assert len(files[0]) == 3 + 1 + 1
     for file in files[0]:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     with listings[0].open(newline="") as text:
@@ -151,7 +157,8 @@ def test_written_files_are_the_same_bytes_and_rebuild_their_scenes(tmp_path: Pat
     for row in rows:
         rebuilt = scene_from_json(json.loads(row["attributes"])["scene"])
         by_file.setdefault(row["file"], []).append(row["caption"])
-        assert row["caption"] in captions(rebuilt) and row["licence"] == "CC0-1.0"
+        assert row["caption"] in captions(rebuilt)
+        assert row["licence"] == "CC0-1.0"
         assert row["creator"] == "mmfs scenes"
     assert {file: texts[0] for file, texts in by_file.items()} == {
         file: captions(scene("test", i))[0] for i, file in enumerate(by_file)
@@ -177,8 +184,10 @@ def test_clips_have_the_scene_s_rate_and_length_and_move(tmp_path: Path) -> None
         with av.open(str(tmp_path / f"videos/test-{index:07d}.mp4")) as container:
             stream = container.streams.video[0]
             frames = list(container.decode(stream))
-            assert stream.codec_context.name == "h264" and stream.average_rate == drawn.fps
-            assert stream.duration is not None and stream.time_base is not None
+            assert stream.codec_context.name == "h264"
+            assert stream.average_rate == drawn.fps
+            assert stream.duration is not None
+            assert stream.time_base is not None
             assert stream.duration * stream.time_base == Fraction(drawn.duration_s)
         assert len(frames) == round(drawn.duration_s * drawn.fps)
         last = render(drawn, frames[-1].time)[0].astype(int)
