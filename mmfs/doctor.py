@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -72,10 +73,8 @@ def _device(settings: Settings) -> Iterator[Finding]:
 def _models(settings: Settings) -> Iterator[Finding]:
     from mmfs.features.registry import instantiate, registered
 
-    try:
+    with suppress(MmfsError):  # Without a store the settings alone decide which models are used.
         settings = open_store(settings, create=False).settings
-    except MmfsError:
-        pass  # Without a store the settings alone decide which models are used.
     for name, spec in registered(settings).items():
         try:
             instantiate(spec, settings).setup("cpu")
@@ -92,5 +91,3 @@ def _engine(settings: Settings) -> Iterator[Finding]:
     from mmfs.search.server import ping
 
     yield Finding("search engine", ping(settings))
-
-

@@ -20,7 +20,9 @@ def ingest(
     ],
     store: StoreOption = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy the originals into the store by content hash.")] = False,
-    materialize: Annotated[bool, typer.Option("--materialize", help="Also compute everything, through Dagster.")] = False,
+    materialize: Annotated[
+        bool, typer.Option("--materialize", help="Also compute everything, through Dagster.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Find media and give unseen ones to shards; nothing is read until the shards are materialized."""
@@ -30,9 +32,12 @@ def ingest(
         print_json(report)
     else:
         console.print(
-            f"{report.new:,} new, {report.known:,} already known, {report.ignored:,} ignored (no media); "
+            f"{report.new:,} new, {report.known:,} already known, {report.updated:,} of them changed, "
+            f"{report.ignored:,} ignored (no media), {report.refused:,} refused; "
             f"shards {', '.join(report.shards) or 'unchanged'}"
         )
+        for warning in report.warnings:
+            console.print(warning, markup=False, style="yellow")
     if materialize:
         plugin_command("materialize")(assets=None, missing=True, store=store)
     elif report.new and not as_json:

@@ -70,7 +70,9 @@ def bench(
     folder = Path(__file__).resolve().parents[2] / "benchmarks"
     script = folder / f"{name}.py"
     if not name.isidentifier() or not script.is_file():
-        known = ", ".join(sorted(path.stem for path in folder.glob("*.py"))) or "none: benchmarks live in the source tree"
+        known = (
+            ", ".join(sorted(path.stem for path in folder.glob("*.py"))) or "none: benchmarks live in the source tree"
+        )
         raise typer.BadParameter(f"there is no benchmark {name!r}; known: {known}")
     command = [sys.executable, str(script), *(["--json", str(json_file)] if json_file else [])]
     raise typer.Exit(subprocess.run(command, check=False).returncode)

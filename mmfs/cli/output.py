@@ -38,7 +38,9 @@ def print_rows(
 
 def print_arrow(table: pa.Table, *, limit: int = 50) -> None:
     """Print an Arrow table, at most ``limit`` rows of it."""
-    numeric = [field.name for field in table.schema if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)]
+    numeric = [
+        field.name for field in table.schema if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+    ]
     shown = table.slice(0, limit)
     print_rows(table.column_names, zip(*(column.to_pylist() for column in shown.columns), strict=True), right=numeric)
     if table.num_rows > limit:

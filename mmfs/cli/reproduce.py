@@ -91,6 +91,4 @@ def trace(
     if as_json:
         print_json(traced)
         return
-    print_rows(
-        ("what", "where"), ((kind, ", ".join(names) or "-") for kind, names in traced.items())
-    )
+    print_rows(("what", "where"), ((kind, ", ".join(names) or "-") for kind, names in traced.items()))

@@ -11,6 +11,7 @@ from mmfs.cli.options import StoreOption, open_
 from mmfs.cli.output import AsJson, console, print_json, print_rows
 
 app = typer.Typer()
+_COLUMNS = ("score", "time_s", "segment_start_s", "segment_end_s", "caption", "uri")
 
 
 @app.command()
@@ -22,7 +23,7 @@ def search(
     where: Annotated[str | None, typer.Option(help="SQL condition, e.g. \"width >= 480 AND kind = 'video'\".")] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 20,
     group: Annotated[str | None, typer.Option(help="segment or media: one hit a time range or media.")] = None,
-    diversity: Annotated[float, typer.Option(min=0, max=1, help="0: the best hits; towards 1: more varied ones.")] = 0.0,
+    diversity: Annotated[float, typer.Option(min=0, max=1, help="0: the best hits; up to 1: varied ones.")] = 0.0,
     space: Annotated[str, typer.Option(help="Embedding table to search, or 'captions' for words.")] = "clip_embeddings",
     html: Annotated[Path | None, typer.Option(help="Write a picture gallery to this file.")] = None,
     save: Annotated[str | None, typer.Option(help="Save the hits as a subset of this name.")] = None,
@@ -49,12 +50,16 @@ def search(
     else:
         if hits.info.label:
             console.print(hits.info.label, style="yellow")
-        wanted = [name for name in ("score", "time_s", "start_s", "end_s", "caption", "uri") if name in hits.table.column_names]
+        wanted = [
+            name
+            for name in ("score", "time_s", "start_s", "end_s", "caption", "uri")
+            if name in hits.table.column_names
+        ]
         rows = hits.table.select(wanted).to_pylist()
         print_rows(
             ("#", *wanted),
             ((number, *row.values()) for number, row in enumerate(rows, 1)),
-            right=("#", "score", "time_s", "start_s", "end_s"),
+            right=("#", *_COLUMNS[:4]),
         )
         console.print(hits.info.summary(), style="dim")
     if html is not None:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
-from mmfs.errors import FeatureError, StoreError
-from mmfs.schemas import GRAIN_TABLES, TableSpec
+from mmfs.client.clock import now_us
+from mmfs.client.subset import Subset
+from mmfs.client.table_info import TableInfo, table_infos
+from mmfs.client.table_view import TableView, rows_of
+from mmfs.errors import FeatureError, LoaderError
 from mmfs.settings import Settings, load_settings
 from mmfs.store import Store
-from mmfs.store.subsets import Provenance, SavedSubset, save_subset, subset_rows
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mmfs.features.status import Plan
-    from mmfs.ingest.assign import IngestReport
+    from mmfs.ingest import IngestReport
     from mmfs.loader.loader import Loader
     from mmfs.search.hits import Hits
     from mmfs.store.pins import Pin, Window
@@ -48,27 +47,6 @@ def open_store(store: str | Path | Settings | None = None, *, create: bool = Tru
     return FeatureStore(Store.open(settings=settings, create=create))
 
 
-@dataclass(frozen=True)
-class TableInfo:
-    """What a table holds.
-
-    Attributes:
-        grain: What a row is about; None for bookkeeping tables.
-        rows: Rows in the newest version.
-        bytes: Parquet bytes of the newest version; packs are not counted.
-        version: Newest Delta version.
-        columns: Names as users ask for them: a blob's logical column instead of its pack references.
-        coverage: Rows over rows of the table that defines the grain; None for tables that define one.
-    """
-
-    grain: str | None
-    rows: int
-    bytes: int
-    version: int
-    columns: tuple[str, ...]
-    coverage: float | None
-
-
 class FeatureStore:
     """A store with everything that can be done with it. Open one with :func:`mmfs.open_store`."""
 
@@ -89,22 +67,7 @@ class FeatureStore:
 
     def tables(self) -> dict[str, TableInfo]:
         """All tables, by name."""
-        files = {name: self.core.tables.files(name) for name in self.core.tables.names()}
-        rows = {name: sum(file.rows for file in found) for name, found in files.items()}
-        infos = {}
-        for name, found in files.items():
-            spec = self.core.tables.spec(name)
-            base = GRAIN_TABLES.get(spec.grain) if spec.grain else None
-            whole = rows.get(base, 0) if base and base != name and spec.grain != "caption" else 0
-            infos[name] = TableInfo(
-                grain=spec.grain,
-                rows=rows[name],
-                bytes=sum(file.size_bytes for file in found),
-                version=self.core.tables.version(name),
-                columns=_user_columns(spec),
-                coverage=rows[name] / whole if whole else None,
-            )
-        return infos
+        return table_infos(self.core)
 
     def table(self, name: str) -> TableView:
         """One table, to read."""
@@ -137,18 +100,7 @@ class FeatureStore:
 
     def rows_of(self, media_id: str, index: int | None = None) -> dict[str, pa.Table]:
         """The rows about one media (or one sample of it) in every table that has any."""
-        found = {}
-        for name in self.core.tables.names():
-            spec = self.core.tables.spec(name)
-            if not any(column.name == "media_id" for column in spec.columns):
-                continue
-            where = f"media_id = '{media_id}'"
-            if index is not None and spec.grain == "frame":
-                where += f" AND frame_index = {index}"
-            rows = self.table(name).to_arrow(where=where)
-            if rows.num_rows:
-                found[name] = rows
-        return found
+        return rows_of(self.core, media_id, index)
 
     # -- media and features -------------------------------------------------------------------------------------
 
@@ -165,7 +117,7 @@ class FeatureStore:
         from mmfs.ingest import assign, list_sources
 
         listed = list_sources([str(uri) for uri in uris], self.settings)
-        return assign(self.core, listed, added_by=added_by, now_us=_now_us())
+        return assign(self.core, listed, added_by=added_by, now_us=now_us())
 
     def features(self) -> list[str]:
         """Names of the registered features."""
@@ -245,7 +197,7 @@ class FeatureStore:
 
     def subset(self, name: str) -> Subset:
         """A named subset, to save or to read."""
-        return Subset(self, name)
+        return Subset(self.core, name)
 
     # -- pins and training --------------------------------------------------------------------------------------
 
@@ -290,7 +242,7 @@ class FeatureStore:
             like=like,
             grain=grain,
             window=window,
-            now_us=_now_us(),
+            now_us=now_us(),
         )
 
     def pins(self) -> list[str]:
@@ -358,7 +310,7 @@ class FeatureStore:
 
         if pin is None:
             if not columns:
-                raise StoreError("a loader needs a pin or columns", mend='store.loader("my-pin", ...)')
+                raise LoaderError("a loader needs a pin or columns", mend='store.loader("my-pin", ...)')
             pin = f"run-{run or time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
             self.pin(pin, columns=columns, subset=subset, where=where, window=window)
         return Loader(
@@ -401,68 +353,3 @@ class FeatureStore:
     def vacuum(self, *, keep_days: float = 7) -> VacuumReport:
         """Delete files that no kept version and no pin names."""
         return self.core.vacuum(keep_days=keep_days)
-
-
-class TableView:
-    """One table, to read."""
-
-    def __init__(self, store: Store, spec: TableSpec) -> None:
-        self._store = store
-        self.spec = spec
-
-    def to_arrow(
-        self,
-        *,
-        columns: Sequence[str] | None = None,
-        where: str | None = None,
-        shard: str | None = None,
-        version: int | None = None,
-    ) -> pa.Table:
-        """The rows, in canonical order (by shard and key); vectors as ``fixed_size_list<float16>[dim]``.
-
-        Args:
-            columns: Columns wanted; default: all. Others cost no byte.
-            where: SQL condition over the table and the tables that join it.
-            shard: Only this shard.
-            version: Delta version; default: the newest.
-        """
-        return self._store.read(self.spec.name, columns=columns, where=where, shard=shard, version=version)
-
-
-class Subset:
-    """A named subset."""
-
-    def __init__(self, store: FeatureStore, name: str) -> None:
-        self._store = store
-        self.name = name
-
-    def save(self, chosen: Hits | pa.Table | pd.DataFrame | str) -> SavedSubset:
-        """Save samples under this name, replacing what it held.
-
-        Args:
-            chosen: Hits of a search, an Arrow table or a pandas DataFrame with key columns, or a SELECT.
-        """
-        provenance = Provenance()
-        if isinstance(chosen, str):
-            provenance, rows = Provenance(query=chosen), self._store.sql(chosen)
-        elif isinstance(chosen, pa.Table):
-            rows = chosen
-        elif hasattr(chosen, "info") and isinstance(getattr(chosen, "table", None), pa.Table):
-            provenance, rows = chosen.provenance(), chosen.table
-        else:
-            rows = pa.Table.from_pandas(chosen, preserve_index=False)
-        return save_subset(self._store.core, self.name, rows, provenance, now_us=_now_us())
-
-    def to_arrow(self) -> pa.Table:
-        """Keys, rank, score and provenance, in rank order."""
-        return subset_rows(self._store.core, self.name)
-
-
-def _user_columns(spec: TableSpec) -> tuple[str, ...]:
-    hidden = {"pack", "offset", "length", "crc32"} if spec.blob else set()
-    shown = [column.name for column in spec.columns if column.name not in hidden]
-    return (*shown, spec.blob) if spec.blob else tuple(shown)
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000

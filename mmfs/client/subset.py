@@ -1,0 +1,49 @@
+"""A named subset: saved from hits, tables or SQL, and read back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from mmfs.client.clock import now_us
+from mmfs.store import Store
+from mmfs.store.subsets import Provenance, SavedSubset, save_subset, subset_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmfs.search import Hits
+
+
+class Subset:
+    """A named subset."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self.name = name
+
+    def save(self, chosen: Hits | pa.Table | pd.DataFrame | str) -> SavedSubset:
+        """Save samples under this name, replacing what it held.
+
+        Args:
+            chosen: Hits of a search, an Arrow table or a pandas DataFrame with key columns, or a SELECT.
+
+        Raises:
+            StoreError: The name is not allowed, nothing was chosen, or the rows have no key columns.
+            SqlError: The SELECT is wrong.
+        """
+        provenance = Provenance()
+        if isinstance(chosen, str):
+            provenance, rows = Provenance(query=chosen), self._store.sql(chosen)
+        elif isinstance(chosen, pa.Table):
+            rows = chosen
+        elif isinstance(getattr(chosen, "table", None), pa.Table):
+            provenance, rows = chosen.provenance(), chosen.table
+        else:
+            rows = pa.Table.from_pandas(chosen, preserve_index=False)
+        return save_subset(self._store, self.name, rows, provenance, now_us=now_us())
+
+    def to_arrow(self) -> pa.Table:
+        """Keys, rank, score and provenance, in rank order."""
+        return subset_rows(self._store, self.name)

@@ -1,0 +1,91 @@
+"""Reading one table, and everything about one media."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmfs.schemas import TableSpec
+from mmfs.store import Store
+from mmfs.store.keys import Keys, key_columns
+
+
+class TableView:
+    """One table, to read."""
+
+    def __init__(self, store: Store, spec: TableSpec) -> None:
+        self._store = store
+        self.spec = spec
+
+    def to_arrow(
+        self,
+        *,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        shard: str | None = None,
+        version: int | None = None,
+    ) -> pa.Table:
+        """The rows, in canonical order (by shard and key); vectors as ``fixed_size_list<float16|float32>[dim]``.
+
+        Args:
+            columns: Columns wanted; default: all. Others cost no byte.
+            where: SQL condition; it may name columns of coarser tables too (``raw_media.width``).
+            shard: Only this shard.
+            version: Delta version; default: the newest.
+
+        Raises:
+            StoreError: There is no such column or version.
+            WhereError: The condition is wrong.
+        """
+        if where is None:
+            return self._store.tables.read(self.spec.name, columns=columns, shard=shard, version=version)
+        wanted = list(columns) if columns is not None else [*(column.name for column in self.spec.columns), "shard"]
+        key = key_columns(self.spec.grain) if self.spec.grain else list(self.spec.key)
+        read = self._store.tables.read(
+            self.spec.name, columns=list(dict.fromkeys([*wanted, *key, "shard"])), shard=shard, version=version
+        )
+        return read.filter(self._meets(where, read, version)).select(wanted)
+
+    def _meets(self, where: str, rows: pa.Table, version: int | None) -> pa.Array:
+        """Whether each row meets the condition, bool [n]."""
+        grain = self.spec.grain
+        versions = {self.spec.name: version} if version is not None else None
+        if grain is not None:
+            chosen = Keys.of(self._store.select(grain, where=where, versions=versions), grain)
+            # Keys are located in sorted keys, and a table is sorted within each shard only.
+            chosen = chosen.at(np.lexsort(((chosen.index,) if chosen.index is not None else ()) + (chosen.media,)))
+            return pa.array((Keys.of(rows, grain).locate_in(chosen) >= 0).tolist(), pa.bool_())
+        found = self._store.sql(f'SELECT * FROM "{self.spec.name}" WHERE {where}', versions=versions)
+        key = [*self.spec.key, "shard"]
+        return pc.is_in(_joined(rows, key), value_set=_joined(found, key))
+
+
+def rows_of(store: Store, media_id: str, index: int | None) -> dict[str, pa.Table]:
+    """The rows about one media (or one sample of it) in every table that has any.
+
+    Args:
+        index: Frame, caption or window; None for all of them.
+    """
+    found = {}
+    for name in store.tables.names():
+        spec = store.tables.spec(name)
+        names = {column.name for column in spec.columns}
+        if "media_id" not in names:
+            continue
+        rows = store.tables.read(name)
+        keep = pc.equal(rows["media_id"], media_id)
+        if index is not None and spec.grain == "frame":
+            keep = pc.and_(keep, pc.equal(rows["frame_index"], index))
+        rows = rows.filter(keep)
+        if rows.num_rows:
+            found[name] = rows
+    return found
+
+
+def _joined(rows: pa.Table, columns: Sequence[str]) -> pa.Array:
+    """One string a row that identifies it."""
+    texts = [pc.cast(rows[column], pa.string()).combine_chunks() for column in columns]
+    return pc.binary_join_element_wise(*texts, "\x00")
