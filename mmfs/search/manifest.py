@@ -94,6 +94,15 @@ def read_manifest(objects: Objects, space: str, build_id: str) -> Manifest:
         ) from error
 
 
+def manifest_mark(objects: Objects, space: str, build_id: str) -> tuple[int, int] | None:
+    """Changes when the document does; None where only reading it tells (in a bucket)."""
+    path = objects.local_path(_path(space, build_id))
+    if path is None or not path.exists():
+        return None
+    found = path.stat()
+    return found.st_mtime_ns, found.st_ino
+
+
 def has_manifest(objects: Objects, space: str, build_id: str) -> bool:
     """Whether the build has a document."""
     return objects.exists(_path(space, build_id))

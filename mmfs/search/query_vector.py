@@ -1,0 +1,110 @@
+"""One vector for a whole query: words, pictures and examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from mmfs.errors import SearchError, StoreError
+from mmfs.ids import parse_key, sample_key
+from mmfs.search.inspect_build import unit
+from mmfs.search.points import point_id
+from mmfs.search.port import Index
+from mmfs.search.query import SearchQuery
+from mmfs.search.query_image import query_image
+
+if TYPE_CHECKING:
+    from mmfs.store import Store
+
+Vector = npt.NDArray[np.float32]
+#: How strongly a dislike pushes away, where likes weigh 1 (Rocchio's method).
+_UNLIKE = 0.5
+
+
+class Encoder(Protocol):
+    """What turns words and pictures into vectors of a space; `mmfs.features.clip.ClipEmbeddings` is one."""
+
+    def encode_text(self, texts: Sequence[str]) -> Vector:
+        """float32 [B, D] of unit length."""
+
+    def encode_images(self, images: Sequence[npt.NDArray[np.uint8]]) -> Vector:
+        """float32 [B, D] of unit length, from RGB uint8 [H, W, 3]."""
+
+
+class QueryEncoder:
+    """Makes query vectors.
+
+    Args:
+        store: Names of samples become ids by its namespace.
+        index: Where vectors of samples are.
+        encoder: Gives the encoder; called only when words or pictures are asked for.
+        dim: Length of the space's vectors.
+    """
+
+    def __init__(self, store: Store, index: Index, encoder: Any, dim: int) -> None:
+        self._store, self._index, self._encoder, self._dim = store, index, encoder, dim
+
+    def vector(self, query: SearchQuery) -> tuple[Vector, frozenset[UUID]]:
+        """The query as one unit vector, float32 [D], and the samples it names, which are no answers.
+
+        Raises:
+            SearchError: A sample is not in the index, a picture cannot be read, or a vector has another length.
+        """
+        likes: list[Vector] = []
+        if query.text is not None:
+            likes.append(self._encoder().encode_text([query.text])[0])
+        if query.image is not None:
+            picture = query_image(query.image, self._store.settings.guard)
+            likes.append(self._encoder().encode_images([picture])[0])
+        if query.vector is not None:
+            likes.append(self._given(query.vector))
+        keys = {key for key in (*query.like, *query.unlike) if _is_key(key)}
+        if query.frame is not None:
+            keys.add(sample_key(query.frame[0], int(query.frame[1])))
+        samples = self._samples(sorted(keys))
+        if query.frame is not None:
+            likes.append(samples[sample_key(query.frame[0], int(query.frame[1]))])
+        likes += self._examples(query.like, samples)
+        unlikes = self._examples(query.unlike, samples)
+        vector = np.mean([unit(like) for like in likes], axis=0)
+        if unlikes:
+            vector = vector - _UNLIKE * np.mean([unit(unlike) for unlike in unlikes], axis=0)
+        if not np.isfinite(vector).all() or not vector.any():
+            raise SearchError("likes and unlikes cancel out", mend="take some of them away")
+        named = frozenset(point_id(self._store.namespace, key) for key in keys)
+        return unit(vector).astype(np.float32), named
+
+    def _examples(self, examples: Sequence[str], samples: dict[str, Vector]) -> list[Vector]:
+        words = [example for example in examples if not _is_key(example)]
+        encoded = self._encoder().encode_text(words) if words else []
+        return [samples[example] for example in examples if _is_key(example)] + list(encoded)
+
+    def _samples(self, keys: Sequence[str]) -> dict[str, Vector]:
+        ids = {key: point_id(self._store.namespace, key) for key in keys}
+        found = self._index.vectors(list(ids.values())) if ids else {}
+        for key, point in ids.items():
+            if point not in found:
+                raise SearchError(
+                    f"sample {key} is not in the index", mend="take a key from hits.table or batch['_key']"
+                )
+        return {key: found[point] for key, point in ids.items()}
+
+    def _given(self, vector: Any) -> Vector:
+        given = np.asarray(vector.tolist() if hasattr(vector, "tolist") else vector, np.float32)
+        if given.shape != (self._dim,) or not np.isfinite(given).all() or not given.any():
+            raise SearchError(
+                f"the query vector has shape {list(given.shape)}", mend=f"give {self._dim} finite numbers, not all zero"
+            )
+        return given
+
+
+def _is_key(text: str) -> bool:
+    try:
+        parse_key(text)
+    except StoreError:
+        return False
+    return True
