@@ -19,7 +19,7 @@ from mmfs.store import Store
 
 _SCHEMA = pa.schema([column.field() for column in BASE_TABLES["captions"].columns])
 #: Captions that come from listings; others (written by models) are carried along untouched.
-_LISTED = pa.array(["list", "sidecar"])
+_LISTED = ("list", "sidecar")
 _FILES_AT_ONCE = 64
 
 Row = tuple[str, int, str, str, str | None, str]  # as in the table's columns
@@ -38,7 +38,7 @@ def build_captions(store: Store, shard: str) -> StepReport:
 
     def build(current: pa.Table) -> pa.Table:
         nonlocal fresh, carried
-        by_model = pc.invert(pc.is_in(current.column("source"), _LISTED))
+        by_model = pc.invert(pc.is_in(current.column("source"), pa.array(_LISTED)))
         kept = current.filter(pc.and_(by_model, pc.is_in(current.column("media_id"), media_ids)))
         rows = next_captions(current.filter(pc.invert(by_model)), kept, wanted)
         made = pa.Table.from_pylist([dict(zip(_SCHEMA.names, row, strict=True)) for row in rows], schema=_SCHEMA)

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from functools import cache
 from importlib import resources
 
+from mmfs.codecs import encode_jpeg
 from mmfs.ids import digest
 from mmfs.settings import FramesConfig
 
 #: Modules that decide which frames there are and what is in them. Those that only refuse files are left out: a file
 #: they refuse has no rows.
-SAMPLING_MODULES = (
-    "mmfs/codecs.py",
-    "mmfs/media/container.py",
-    "mmfs/media/image.py",
-    "mmfs/media/orientation.py",
-    "mmfs/media/picture.py",
-    "mmfs/media/sampling.py",
-    "mmfs/media/timeline.py",
-    "mmfs/media/video.py",
-)
+SAMPLING_MODULES = ("container", "image", "orientation", "picture", "sampling", "timeline", "video")
 
 
 _DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -42,9 +35,9 @@ def caption_fingerprint(text: str, source: str, language: str | None) -> str:
 
 @cache
 def _sampling_code() -> str:
-    package = resources.files("mmfs")
-    sources = (package.joinpath(name.removeprefix("mmfs/")).read_text("utf-8") for name in SAMPLING_MODULES)
-    return digest(*(code_without_comments(source) for source in sources))
+    folder = resources.files("mmfs.media")
+    modules = [folder.joinpath(f"{name}.py").read_text("utf-8") for name in SAMPLING_MODULES]
+    return digest(*(code_without_comments(source) for source in [*modules, inspect.getsource(encode_jpeg)]))
 
 
 def code_without_comments(source: str) -> str:

@@ -175,14 +175,14 @@ def _local_entry(location: str) -> Entry:
 
 
 def _with_statements(listed: Listed, said: Statements) -> Listed:
-    spoken = replace(
+    texts = {caption.text for caption in listed.captions}
+    return replace(
         listed,
-        captions=said.captions,
-        licence=said.licence,
-        creator=said.creator,
-        attributes=said.attributes,
+        captions=listed.captions + tuple(caption for caption in said.captions if caption.text not in texts),
+        licence=said.licence or listed.licence,
+        creator=said.creator or listed.creator,
+        attributes={**listed.attributes, **said.attributes},
     )
-    return merge_listed(listed, spoken)
 
 
 def _row_statements(cells: dict[str, object], name: str, row: int) -> Statements:

@@ -61,4 +61,7 @@ def read_sidecar(location: str) -> Statements:
         members = {"captions": members}
     if not isinstance(members, dict):
         raise IngestError("is no JSON object", where=location, mend='write {"captions": ["..."]}')
-    return read_statements(members, source="sidecar")
+    try:
+        return read_statements(members, source="sidecar")
+    except IngestError as error:
+        raise IngestError(error.what, where=location, mend=error.mend) from error
