@@ -1,0 +1,69 @@
+"""Commands that need Dagster. `mmfs` finds them through the entry points of the group ``mmfs.commands``.
+
+Importing this module must stay cheap: it happens for every `mmfs` command.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="Directory or s3://bucket/prefix; default: MMFS_STORE or ./data/store.")
+]
+
+
+@app.command()
+def materialize(
+    assets: Annotated[
+        list[str] | None, typer.Argument(help="Assets to run, e.g. frames clip_embeddings; default: all.")
+    ] = None,
+    missing: Annotated[
+        bool, typer.Option("--missing/--all", help="Only what is missing or stale, or every shard (fresh rows stay).")
+    ] = True,
+    store: StoreOption = None,
+) -> None:
+    """Compute what is missing or stale, through Dagster, in this process."""
+    from mmfs.cli.output import console
+    from mmfs_assets.home import open_instance
+    from mmfs_assets.materialize import materialize as run
+    from mmfs_assets.recorded import recorded_settings
+    from mmfs_assets.terminal import TerminalWatcher
+
+    settings = recorded_settings(store)
+    with open_instance(settings) as instance, TerminalWatcher(console) as watcher:
+        done = run(settings, instance, assets=assets, missing=missing, watcher=watcher)
+    if not done.runs:
+        console.print("fresh: nothing to compute")
+    for texts in done.failures.values():
+        for text in texts:
+            console.print(text, style="red", markup=False, highlight=False)
+    if done.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port of the web server, on this machine only.")] = 3000,
+    store: StoreOption = None,
+) -> None:
+    """Open the Dagster UI: web server, daemon and code location, on loopback."""
+    from mmfs.cli.output import console
+    from mmfs_assets.home import dagster_home
+    from mmfs_assets.recorded import recorded_settings
+
+    settings = recorded_settings(store)
+    home = dagster_home(settings)
+    url = settings.store if "://" in settings.store else str(Path(settings.store).absolute())
+    console.print(f"http://127.0.0.1:{port}  (history: {home}, store: {url}; stop with Ctrl-C)", highlight=False)
+    os.environ |= {"DAGSTER_HOME": str(home), "MMFS_STORE": url}
+    os.execv(
+        sys.executable,
+        [sys.executable, "-m", "dagster", "dev", "-m", "mmfs_assets.definitions", "-h", "127.0.0.1", "-p", str(port)],
+    )

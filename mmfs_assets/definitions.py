@@ -1,0 +1,60 @@
+"""The code location: every asset, check, sensor and schedule, and what they work with."""
+
+import dagster as dg
+
+from mmfs.settings import Settings
+from mmfs_assets.captions import captions
+from mmfs_assets.checks import checks
+from mmfs_assets.demo_training_run import demo_training_run
+from mmfs_assets.executors import EXECUTOR
+from mmfs_assets.features import feature_assets
+from mmfs_assets.frames import frames
+from mmfs_assets.qdrant_index import qdrant_index
+from mmfs_assets.raw_media import raw_media
+from mmfs_assets.recorded import recorded_settings
+from mmfs_assets.schedules import nightly, nightly_schedule
+from mmfs_assets.sensors import new_media_sensor
+from mmfs_resources import (
+    GpuLeaseResource,
+    MediaSourceResource,
+    ModelResource,
+    QdrantResource,
+    StoreResource,
+    TrainingLoaderResource,
+)
+
+
+def definitions_for(settings: Settings) -> dg.Definitions:
+    """The definitions for a store with these settings."""
+    sharded = [
+        raw_media(settings),
+        captions(settings),
+        frames(settings),
+        *feature_assets(settings),
+        qdrant_index(settings),
+    ]
+    return dg.Definitions(
+        assets=[*sharded, *demo_training_run(settings)],
+        asset_checks=checks(settings),
+        sensors=[new_media_sensor(settings, [asset.key.to_user_string() for asset in sharded])],
+        schedules=[nightly_schedule],
+        jobs=[nightly],
+        executor=EXECUTOR,
+        resources={
+            "store": StoreResource(url=settings.store),
+            "media_source": MediaSourceResource(uris=list(settings.watch)),
+            "models": ModelResource(device=settings.device),
+            "gpu": GpuLeaseResource(),
+            "qdrant": QdrantResource(
+                url=dg.EnvVar("MMFS_QDRANT_URL") if settings.qdrant_url else None,
+                api_key=dg.EnvVar("MMFS_QDRANT_API_KEY") if settings.qdrant_api_key else None,
+            ),
+            "training": TrainingLoaderResource(),
+        },
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What ``dagster dev`` and ``dg`` load: the store of the environment."""
+    return definitions_for(recorded_settings())

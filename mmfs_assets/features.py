@@ -1,0 +1,81 @@
+"""One asset for each registered feature: ``clip_embeddings``, ``depth_maps`` and those of your own."""
+
+import dagster as dg
+
+from mmfs.errors import ModelError
+from mmfs.features.feature import FeatureSpec
+from mmfs.features.fingerprint import static_fingerprint
+from mmfs.features.preview import contact_sheet_of
+from mmfs.features.registry import instantiate, registered
+from mmfs.features.runner import run_feature
+from mmfs.features.tablespec import table_of
+from mmfs.schemas import TableSpec
+from mmfs.settings import Settings
+from mmfs.store import Store
+from mmfs_assets.metadata import picture
+from mmfs_assets.per_shard import per_shard
+from mmfs_assets.progress import shard_progress
+from mmfs_assets.shard_asset import shard_asset
+from mmfs_resources import GpuLeaseResource, ModelResource, StoreResource
+
+
+def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """An asset for every feature that ships or that ``MMFS_FEATURES`` names."""
+    return [feature_asset(spec, settings) for spec in registered(settings).values()]
+
+
+def feature_asset(spec: FeatureSpec, settings: Settings) -> dg.AssetsDefinition:
+    """The asset that fills a feature's table."""
+    inputs = input_tables(spec)
+    code_version, table = _static_facts(spec, settings)
+
+    @shard_asset(
+        settings,
+        name=spec.table,
+        description=spec.description,
+        group="features",
+        kinds={"pytorch", "delta"},
+        code_version=code_version,
+        reads=inputs,
+        deps=inputs,
+        table=table,
+        pool="gpu",
+    )
+    def build(
+        context: dg.AssetExecutionContext, store: StoreResource, models: ModelResource, gpu: GpuLeaseResource
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        opened = store.get()
+        feature = models.feature(opened, spec.table)
+        with gpu.lease(models.wanted_device(opened.settings)) as device:
+            return per_shard(
+                context,
+                opened,
+                lambda shard: run_feature(
+                    opened, feature, shard, device=device, progress=shard_progress(context, shard)
+                ),
+                extra=lambda shards: picture(_preview(opened, spec.table, shards), f"{spec.table} of this run"),
+            )
+
+    return build
+
+
+def input_tables(spec: FeatureSpec) -> list[str]:
+    """The tables that a feature reads."""
+    return sorted({name.partition(".")[0] for name in spec.inputs})
+
+
+def _static_facts(spec: FeatureSpec, settings: Settings) -> tuple[str, TableSpec | None]:
+    """Code version and table of a feature, without loading its model.
+
+    A model that is neither here nor reachable must not keep the code location from loading: its asset then says so
+    when it runs.
+    """
+    feature = instantiate(spec, settings)
+    try:
+        return static_fingerprint(feature)[:16], table_of(feature)
+    except ModelError:
+        return "model-not-found", None
+
+
+def _preview(store: Store, table: str, shards: list[str]) -> bytes | None:
+    return contact_sheet_of(store, table, shards) if store.tables.spec(table).blob else None

@@ -1,0 +1,119 @@
+"""Run what is missing or stale through Dagster, in this process; the UI shows these runs like any other."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from mmfs.errors import SettingsError
+from mmfs.settings import Settings
+from mmfs.store import Store
+from mmfs_assets.definitions import definitions_for
+from mmfs_assets.demo_training_run import is_current
+from mmfs_assets.freshness import shard_needs
+from mmfs_assets.orphans import end_orphans, process_tag
+from mmfs_assets.partitions import add_missing_shards, shards_of
+from mmfs_assets.runs import PlannedRun, plan_runs
+from mmfs_assets.watch import Silent, Watcher
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass
+class Materialized:
+    """What a call did.
+
+    Attributes:
+        runs: Run ids, in order.
+        planned: The runs that were found necessary.
+        failures: Why assets failed, by run id.
+    """
+
+    runs: list[str] = field(default_factory=list)
+    planned: list[PlannedRun] = field(default_factory=list)
+    failures: dict[str, list[str]] = field(default_factory=dict)
+
+
+def materialize(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    *,
+    assets: Sequence[str] | None = None,
+    missing: bool = True,
+    watcher: Watcher | None = None,
+) -> Materialized:
+    """Run assets over shards, neighbouring shards together, the whole chain in one run.
+
+    Args:
+        settings: Say the store.
+        instance: Where runs and events are recorded.
+        assets: Names of the assets to run; default: all.
+        missing: Run only where something is missing or stale; else over all shards.
+        watcher: Told of every event, to show progress.
+
+    Raises:
+        SettingsError: There is no such asset.
+    """
+    store = Store.open(settings=settings)
+    definitions = definitions_for(store.settings)
+    job = definitions.resolve_implicit_global_asset_job_def()
+    graph = definitions.resolve_asset_graph()
+    order = [key.to_user_string() for key in graph.toposorted_asset_keys]
+    chosen = _chosen(order, assets)
+    end_orphans(instance)
+    shards = shards_of(store)
+    add_missing_shards(instance, shards)
+
+    sharded = [asset for asset in chosen if graph.get(dg.AssetKey(asset)).is_partitioned]
+    needs = (
+        shard_needs(instance, store, graph, sharded, shards)
+        if missing
+        else {shard: dict.fromkeys(sharded, "asked for") for shard in shards}
+    )
+    partitions = [shard for shard in instance.get_dynamic_partitions("shard") if shard in set(shards)]
+    done = Materialized()
+    runs = plan_runs(needs, partitions=partitions, assets=sharded, shards_per_run=store.settings.shards_per_run)
+    for run in runs:
+        _execute(job, instance, run, done, watcher or Silent())
+    for asset in chosen:
+        if asset not in sharded and shards and not (missing and is_current(instance, store)):
+            _execute(job, instance, PlannedRun((), (asset,)), done, watcher or Silent())
+    return done
+
+
+def _chosen(order: Sequence[str], assets: Sequence[str] | None) -> list[str]:
+    unknown = sorted(set(assets or ()) - set(order))
+    if unknown:
+        raise SettingsError(f"there is no asset {unknown[0]!r}", mend="assets: " + ", ".join(order))
+    return [asset for asset in order if not assets or asset in assets]
+
+
+def _execute(
+    job: dg.JobDefinition, instance: dg.DagsterInstance, run: PlannedRun, done: Materialized, watcher: Watcher
+) -> None:
+    run_id = str(uuid.uuid4())
+    done.runs.append(run_id)
+    done.planned.append(run)
+    instance.add_event_listener(run_id, watcher.event)
+    watcher.started(run)
+    result = job.execute_in_process(
+        instance=instance,
+        run_id=run_id,
+        run_config=_QUIET,
+        asset_selection=[dg.AssetKey(asset) for asset in run.assets],
+        tags={**run.tags, **process_tag()},
+        raise_on_error=False,
+    )
+    watcher.ended(run, success=result.success)
+    if not result.success:
+        done.failures[run_id] = [_failure_text(event) for event in result.all_events if event.is_step_failure] or [
+            "the run failed before its first step; see the run in the UI"
+        ]
+
+
+def _failure_text(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return data.user_failure_data.description
+    return f"{event.step_key}: {data.error.message.strip() if data.error else 'failed'}"

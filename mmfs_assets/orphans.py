@@ -1,0 +1,48 @@
+"""Runs whose process died: nobody else ends them, and they would hold their pool slots for ever."""
+
+import os
+import socket
+
+import dagster as dg
+
+#: Run tag of runs that `mmfs` commands execute in their own process.
+PROCESS_TAG = "mmfs/process"
+
+
+def process_tag() -> dict[str, str]:
+    """The tag of a run that this process executes."""
+    return {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"}
+
+
+def end_orphans(instance: dg.DagsterInstance) -> list[str]:
+    """Fail unfinished runs of processes of this machine that are gone, and free their pool slots; their run ids."""
+    ended = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
+        host, _, process = run.tags.get(PROCESS_TAG, "").partition(":")
+        if host == socket.gethostname() and not _is_alive(*process.split(":")):
+            instance.report_run_failed(run, "the process that executed this run is gone")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            ended.append(run.run_id)
+    return ended
+
+
+_UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+
+
+def _is_alive(pid: str, started: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it lives, under another user
+    return _started(int(pid)) == started
+
+
+def _started(pid: int) -> str:
+    """When a process began, in ticks since boot, so that a reused number is not taken for it; empty where unknown."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""

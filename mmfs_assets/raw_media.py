@@ -1,0 +1,39 @@
+"""Asset ``raw_media``: hash, probe, validate and dedupe the files of a shard; quarantine what cannot be read."""
+
+import time
+
+import dagster as dg
+
+from mmfs.ingest import register_media
+from mmfs.schemas import BASE_TABLES
+from mmfs.settings import Settings
+from mmfs_assets.per_shard import per_shard
+from mmfs_assets.progress import shard_progress
+from mmfs_assets.shard_asset import shard_asset
+from mmfs_resources import StoreResource
+
+
+def raw_media(settings: Settings) -> dg.AssetsDefinition:
+    """The asset at the root of the lineage."""
+
+    @shard_asset(
+        settings,
+        name="raw_media",
+        description=BASE_TABLES["raw_media"].description,
+        group="media",
+        kinds={"python", "delta"},
+        code_version="1",
+        reads=["listings"],
+        table=BASE_TABLES["raw_media"],
+    )
+    def build(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        opened = store.get()
+        return per_shard(
+            context,
+            opened,
+            lambda shard: register_media(
+                opened, shard, now_us=time.time_ns() // 1000, progress=shard_progress(context, shard)
+            ),
+        )
+
+    return build

@@ -1,0 +1,58 @@
+"""The training loader, as assets use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import Field
+
+from mmfs.ids import digest
+from mmfs.store import Store
+
+if TYPE_CHECKING:
+    from mmfs.loader import Loader
+    from mmfs.store.pin import Pin
+
+
+class TrainingLoaderResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Pins the versions that are materialized now, and loads batches from the pin."""
+
+    batch_size: int = Field(32, ge=1, description="Samples a step.")
+    image_size: int | None = Field(224, ge=16, description="Short side and centre crop in pixels; None: as stored.")
+    seed: int = Field(0, description="Chooses the order, together with the pin's selection.")
+
+    def pin(self, store: Store, prefix: str, columns: Sequence[str]) -> Pin:
+        """A pin of these columns at the newest versions, made unless there is one: equal versions, equal pin.
+
+        Samples that lack one of the columns are skipped.
+
+        Raises:
+            PinError: A column is unknown.
+        """
+        from mmfs.client import FeatureStore
+
+        features = FeatureStore(store)
+        name = self.pin_name(store, prefix, columns)
+        if name in features.pins():
+            return features.pinned(name)
+        return features.pin(name, columns=columns, missing="skip")
+
+    def pin_name(self, store: Store, prefix: str, columns: Sequence[str]) -> str:
+        """The name that `pin` gives: it says the columns and the content of their tables."""
+        tables = sorted({column.partition(".")[0] for column in columns})
+        contents = [store.tables.digest(table) for table in tables]
+        return f"{prefix}-{digest(*sorted(columns), *contents)[:12]}"
+
+    def load(self, store: Store, pin: Pin, *, run: str | None = None) -> Loader:
+        """A loader of the pin's batches.
+
+        Args:
+            run: Name under which the run is recorded in ``training_runs``.
+        """
+        from mmfs.loader import Loader
+
+        return Loader(
+            store, pin, run=run, batch_size=self.batch_size, image_size=self.image_size, seed=self.seed, shuffle=True
+        )
