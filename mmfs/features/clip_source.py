@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
+import ast
 import importlib.util
 import json
 import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -175,16 +176,20 @@ def _open_clip_folder() -> Path:
     return Path(found.origin).parent
 
 
+@cache
 def _pretrained_table() -> Any:
-    """open_clip's table of pretrained tags, without the rest of the package, which would import torch."""
-    package = "_mmfs_open_clip"
-    if "open_clip" in sys.modules:
-        package = "open_clip"
-    elif package not in sys.modules:
-        module = ModuleType(package)
-        module.__path__ = [str(_open_clip_folder())]
-        sys.modules[package] = module
-    return importlib.import_module(f"{package}.pretrained")
+    """open_clip's module of pretrained tags, run alone: importing the package would import torch.
+
+    Its optional imports, which are for downloading, are left out; they would import torch as well.
+    """
+    path = _open_clip_folder() / "pretrained.py"
+    tree = ast.parse(path.read_text(), str(path))
+    tree.body = [node for node in tree.body if not isinstance(node, ast.Try)]
+    package, module = ModuleType("_mmfs_open_clip"), ModuleType("_mmfs_open_clip.pretrained")
+    package.__path__, module.__package__ = [str(path.parent)], package.__name__
+    sys.modules[package.__name__] = package  # for its relative imports: constants, version
+    exec(compile(tree, str(path), "exec"), vars(module))
+    return module
 
 
 def _identity(architecture: dict[str, Any], preprocess: dict[str, Any], weights: Path) -> str:
