@@ -88,6 +88,9 @@ def _engine(settings: Settings) -> Iterator[Finding]:
     if settings.qdrant_url is None:
         yield Finding("search engine", "embedded Qdrant, in the store")
         return
-    from mmfs.search.server import ping
+    from mmfs.search.server import ServerEngine
 
-    yield Finding("search engine", ping(settings))
+    key = settings.qdrant_api_key
+    engine = ServerEngine.connect(settings.qdrant_url, key.get_secret_value() if key else None, namespace="doctor")
+    engine.published("clip_embeddings")
+    yield Finding("search engine", f"Qdrant server at {settings.qdrant_url} answers")

@@ -67,3 +67,19 @@ def ui(
         sys.executable,
         [sys.executable, "-m", "dagster", "dev", "-m", "mmfs_assets.definitions", "-h", "127.0.0.1", "-p", str(port)],
     )
+
+
+@app.command()
+def demo(
+    media: Annotated[
+        list[Path] | None, typer.Option("--media", help="Your own media instead of rendered scenes (repeatable).")
+    ] = None,
+    store: StoreOption = None,
+    pictures: Annotated[int, typer.Option(min=5, help="Scenes to render as pictures.")] = 256,
+    clips: Annotated[int, typer.Option(min=1, help="Scenes to render as video clips.")] = 12,
+) -> None:
+    """The main job end to end: ingest, all assets through Dagster, search, truth, one training epoch."""
+    from mmfs.cli.output import console
+    from mmfs_assets.demo import run_demo
+
+    run_demo(console, media=media or [], store=store, pictures=pictures, clips=clips)

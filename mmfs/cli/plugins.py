@@ -29,7 +29,7 @@ def add_plugin_commands(app: typer.Typer) -> None:
         if name not in found:
             app.command(
                 name,
-                help=f"{help_text} (needs the extra mmfs[orchestrate])",
+                help=f"{help_text} (needs the extra orchestrate)",
                 context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
             )(_missing(name))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,15 @@ from mmfs.cli.options import StoreOption, open_
 from mmfs.cli.output import AsJson, console, print_json, print_rows
 
 app = typer.Typer()
+
+
+class Group(StrEnum):
+    """What one hit stands for."""
+
+    segment = "segment"
+    media = "media"
+
+
 _COLUMNS = ("score", "time_s", "segment_start_s", "segment_end_s", "caption", "uri")
 
 
@@ -22,7 +32,7 @@ def search(
     unlike: Annotated[list[str] | None, typer.Option(help="... and unlike this key (repeatable).")] = None,
     where: Annotated[str | None, typer.Option(help="SQL condition, e.g. \"width >= 480 AND kind = 'video'\".")] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 20,
-    group: Annotated[str | None, typer.Option(help="segment or media: one hit a time range or media.")] = None,
+    group: Annotated[Group | None, typer.Option(help="One hit a time range of a video, or one a media.")] = None,
     diversity: Annotated[float, typer.Option(min=0, max=1, help="0: the best hits; up to 1: varied ones.")] = 0.0,
     space: Annotated[str, typer.Option(help="Embedding table to search, or 'captions' for words.")] = "clip_embeddings",
     html: Annotated[Path | None, typer.Option(help="Write a picture gallery to this file.")] = None,
@@ -41,7 +51,7 @@ def search(
         unlike=unlike or [],
         k=k,
         where=where,
-        group=group,
+        group=group.value if group else None,
         diversity=diversity,
         space=space,
     )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mmfs.features.status import Plan
     from mmfs.ingest import IngestReport
     from mmfs.loader.loader import Loader
-    from mmfs.search.hits import Hits
+    from mmfs.search import Hits, Searcher
     from mmfs.store.pins import Pin, Window
     from mmfs.store.retention import VacuumReport
     from mmfs.store.verify import VerifyReport
@@ -52,6 +52,7 @@ class FeatureStore:
 
     def __init__(self, store: Store) -> None:
         self.core = store
+        self._searcher: Searcher | None = None
 
     @property
     def url(self) -> str:
@@ -177,7 +178,7 @@ class FeatureStore:
             SearchError: There is no index, or it belongs to another model.
             WhereError: The condition is wrong; the message names the token and the columns that exist.
         """
-        from mmfs.search import SearchQuery, search
+        from mmfs.search import Searcher, SearchQuery
 
         query = SearchQuery(
             text=text,
@@ -193,7 +194,9 @@ class FeatureStore:
             diversity=diversity,
             exact=exact,
         )
-        return search(self.core, query)
+        if self._searcher is None:
+            self._searcher = Searcher(self.core)
+        return self._searcher.search(query)
 
     def subset(self, name: str) -> Subset:
         """A named subset, to save or to read."""

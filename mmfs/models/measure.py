@@ -48,7 +48,7 @@ def measure_clip(directory: Path, *, split: Split, gallery: int = 256, first: in
     full = [captions(drawn)[0] for drawn in scenes]
     true = [phrases(drawn) for drawn in scenes]
     precision = {}
-    for kind, queries in _queries(true).items():
+    for kind, queries in attribute_queries(true).items():
         scores = model.encode_text(queries) @ images.T
         relevant = np.array([[query in said for said in true] for query in queries])
         if (relevant.sum(1) >= 5).any():
@@ -95,8 +95,11 @@ def frame_of(split: Split, index: int, share: float = 0.0) -> tuple[NDArray[np.u
     return picture, depth
 
 
-def _queries(true: Sequence[frozenset[str]]) -> dict[str, list[str]]:
-    """The queries of each kind that at least one scene answers."""
+def attribute_queries(true: Sequence[frozenset[str]]) -> dict[str, list[str]]:
+    """The queries of each kind ("color", "shape", "thing", "floor", "wall") that at least one scene answers.
+
+    Args: true: what is true of each scene, by `mmfs.media.scenes.phrases`.
+    """
     kinds: dict[str, list[str]] = {"color": [], "shape": [], "thing": [], "floor": [], "wall": []}
     for phrase in sorted(frozenset().union(*true)):
         match phrase.split():

@@ -8,8 +8,6 @@ from mmfs.errors import IngestError, SettingsError
 from mmfs.media.scenes import write_scenes
 from mmfs.settings import DEMO_CLIP_DIR, DEMO_DEPTH_DIR, ClipConfig, DepthConfig, Settings, load_settings
 
-PICTURES, CLIPS = 256, 12
-
 
 def demo_settings(store: str | None) -> Settings:
     """Settings with the demo models, unless others are set by hand.
@@ -43,14 +41,22 @@ def check_models(settings: Settings, recorded: Settings) -> None:
         )
 
 
-def rendered_media(settings: Settings, progress: Callable[[int, int], None]) -> Path:
-    """Pictures and clips of scenes that the demo models never saw, rendered unless they are there already."""
+def rendered_media(
+    settings: Settings, pictures: int, clips: int, progress: Callable[[int, int], None]
+) -> tuple[Path, bool]:
+    """Pictures and clips of scenes that the demo models never saw; the folder, and whether anything was rendered.
+
+    Args:
+        pictures, clips: How many; a folder that holds so many already is left as it is.
+        progress: Called with the files done and the files in all.
+    """
     folder = (Path("data") if "://" in settings.store else Path(settings.store).absolute().parent) / "demo-media"
-    done = folder / ".rendered"
-    if not done.exists():
-        write_scenes(folder, split="test", images=PICTURES, videos=CLIPS, progress=progress)
-        done.touch()
-    return folder
+    mark, wanted = folder / ".rendered", f"{pictures} pictures, {clips} clips"
+    if mark.exists() and mark.read_text() == wanted:
+        return folder, False
+    write_scenes(folder, split="test", images=pictures, videos=clips, progress=progress)
+    mark.write_text(wanted)
+    return folder, True
 
 
 def own_media(folders: Sequence[Path]) -> list[str]:
