@@ -28,7 +28,7 @@ def make_store(directory: Path, *, split: Split, images: int, videos: int) -> Fe
     write_scenes(directory / "media", split=split, images=images, videos=videos)
     store = open_store(directory / "store")
     store.ingest([directory / "media" / "captions.csv"], added_by="mmfs.models")
-    for shard in sorted(set(store.table("listings").to_arrow(columns=["shard"]).column("shard").to_pylist())):
+    for shard in sorted(store.core.tables.shards("listings")):
         register_media(store.core, shard, now_us=time.time_ns() // 1000)
         build_captions(store.core, shard)
         build_frames(store.core, shard)
