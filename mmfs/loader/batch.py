@@ -1,0 +1,137 @@
+"""One batch in the making: read in chunks by any thread, then mended and turned into tensors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mmfs.errors import LoaderError
+from mmfs.loader.buffers import BufferPool
+from mmfs.loader.fetch import Bad
+from mmfs.loader.reader import PinReader
+from mmfs.loader.state import State
+from mmfs.loader.stats import BadSample, Meter
+from mmfs.store.keys import Int64s
+
+log = logging.getLogger("mmfs.loader")
+
+Batch = dict[str, Any]
+Transforms = Mapping[str, Callable[[Any], Any]]
+
+#: Samples that one thread reads at a time: enough to make near reads one, few enough to keep all threads busy.
+_CHUNK = 32
+#: Substitutes tried when a whole batch is bad.
+_SUBSTITUTES = 64
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step delivers to this rank.
+
+    Attributes:
+        after: The state once it is delivered.
+        samples: Sample numbers, int64 [B].
+        valid: False for repeats that only fill the batch, bool [B].
+        draws: Numbers that choose captions, int64 [B].
+        substitutes: Other samples, in order, should every one of these be bad.
+    """
+
+    after: State
+    samples: Int64s
+    valid: npt.NDArray[np.bool_]
+    draws: Int64s
+    substitutes: Callable[[], Iterator[int]]
+
+
+@dataclass(frozen=True)
+class Making:
+    """What all batches of a loader share."""
+
+    reader: PinReader
+    pool: BufferPool
+    meter: Meter
+    transforms: Transforms
+    to_device: Callable[[Batch], Batch]
+
+
+class BatchJob:
+    """The making of one batch; see `pipeline.Job`."""
+
+    def __init__(self, step: Step, making: Making) -> None:
+        self._step = step
+        self._making = making
+        self._size = len(step.samples)
+        self._rooms = making.reader.rooms(self._size, making.pool)
+        self._presence = making.reader.presence(self._size)
+        self._keys = [""] * self._size
+        self._valid = step.valid.copy()
+        self._bad: dict[int, tuple[str, Bad]] = {}
+        self.parts = -(-self._size // _CHUNK)
+
+    def run(self, part: int) -> None:
+        """Read one chunk of the batch."""
+        chunk = slice(part * _CHUNK, min((part + 1) * _CHUNK, self._size))
+        self._read(chunk.start, self._step.samples[chunk], self._step.draws[chunk])
+
+    def finish(self) -> tuple[State, Batch]:
+        """Fill bad places with repeats, make tensors, transform, move to the device."""
+        if self._bad:
+            self._mend()
+        import torch
+
+        reader, making = self._making.reader, self._making
+        batch = reader.values(self._rooms, self._presence, self._size)
+        batch |= {"_key": self._keys, "_valid": torch.from_numpy(self._valid)}
+        for column, transform in making.transforms.items():
+            batch[column] = transform(batch[column])
+        self._rooms = {}
+        return self._step.after, making.to_device(batch)
+
+    def _read(self, first: int, samples: Int64s, draws: Int64s) -> None:
+        keys, bad = self._making.reader.fill(self._rooms, self._presence, first, samples, draws)
+        self._keys[first : first + len(keys)] = keys
+        for place, column, why in bad:
+            self._bad.setdefault(first + place, (column, why))
+
+    def _mend(self) -> None:
+        """Every bad place becomes a repeat of the next good sample, marked as not valid and reported."""
+        for place, (column, why) in sorted(self._bad.items()):
+            sample = BadSample(self._keys[place], column, why.reason, why.pack, why.offset)
+            self._making.meter.add_bad(sample)
+            log.warning("bad sample %s", sample)
+        good = [place for place in range(self._size) if place not in self._bad]
+        bad = sorted(self._bad)
+        if not good:
+            self._substitute()
+            good, bad = [0], bad[1:]
+            self._valid[0] = False
+        for place in bad:
+            source = next((candidate for candidate in good if candidate > place), good[0])
+            self._making.reader.repeat(self._rooms, self._presence, source, place)
+            self._keys[place] = self._keys[source]
+            self._valid[place] = False
+
+    def _substitute(self) -> None:
+        """Put some readable sample at the first place.
+
+        Raises:
+            LoaderError: The next samples are all bad as well: the data are, not a sample.
+        """
+        for number, sample in enumerate(self._step.substitutes()):
+            if number == _SUBSTITUTES:
+                break
+            self._bad.clear()
+            self._read(0, np.array([sample], np.int64), self._step.draws[:1])
+            if not self._bad:
+                return
+        column, why = next(iter(self._bad.values()))
+        raise LoaderError(
+            f"{self._size} samples of a batch and all substitutes tried are bad; the last: {column}: {why.reason}",
+            where=f"{why.pack} at {why.offset}" if why.pack else None,
+            mend="run `mmfs verify --deep`, materialize what is damaged, and pin again",
+        )

@@ -1,0 +1,176 @@
+"""A pin: versions of several tables and one selection of samples, fixed together, as one immutable document.
+
+A pin names every file it needs, so that reading through it asks no table history, and retention can keep exactly
+those files. It says of each column what it is, so that a loader needs nothing but the pin and the objects.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, Self
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from mmfs.ids import digest
+from mmfs.schemas import Grain
+
+Missing = Literal["error", "skip", "null"]
+
+#: More streams mix a batch better; beyond this many they no longer do at any world size tried.
+_MOST_STREAMS = 7680
+
+#: What the name and the time of making must not change.
+_NOT_IN_ID = frozenset({"name", "id", "selection", "created_at_us"})
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OrderParameters(_Frozen):
+    """How the sample order is made (docs/loader.md); kept in the pin so that later defaults change nothing."""
+
+    block: int = Field(16, ge=1, description="Samples in a block, the unit that is permuted.")
+    streams: int | None = Field(None, ge=1, description="Streams read in turn; None: chosen by `resolved`.")
+    group: int = Field(1, ge=1, description="Blocks of a stream that are shuffled together.")
+
+    def resolved(self, blocks: int) -> OrderParameters:
+        """These parameters with the number of streams fixed.
+
+        By default a stream holds two blocks at least, or neighbouring streams would often draw from one block; and
+        their number is prime, so that no world size divides it: a rank takes every W-th position, and would else
+        visit few streams. (Distinct videos in a rank's batch of 64, over ideal, 400 videos in 4 shards: 0.92 with a
+        stream a block at W = 1; 4,000 videos, 7,680 streams at W = 256: 0.55. So chosen: 1.00 and more in both.)
+
+        >>> OrderParameters().resolved(1250).streams, OrderParameters(streams=9).resolved(4).streams
+        (619, 4)
+        """
+        streams = min(self.streams, blocks) if self.streams else _prime_up_to(min(_MOST_STREAMS, blocks // 2))
+        return self.model_copy(update={"streams": max(1, streams)})
+
+
+class Window(_Frozen):
+    """A sample made of several stored rows of one media, in order.
+
+    Attributes:
+        frames: Rows in a sample (T).
+        stride: Distance between its rows, in stored rows.
+        step: Distance between the first rows of neighbouring samples.
+    """
+
+    frames: int = Field(ge=1)
+    stride: int = Field(1, ge=1)
+    step: int = Field(1, ge=1)
+
+    @property
+    def span(self) -> int:
+        """Stored rows from the first to the last row of a sample, both counted."""
+        return (self.frames - 1) * self.stride + 1
+
+
+class PinnedFile(_Frozen):
+    """One Parquet file; ``path`` is relative to the store."""
+
+    path: str
+    shard: str
+    rows: int
+    size_bytes: int
+
+
+class PinnedTable(_Frozen):
+    """One table at one version.
+
+    Attributes:
+        version: Version of the table.
+        files: Its files, one a shard, shards sorted.
+        packs: Packs that the selected rows name, sorted; empty when its bytes were not asked for.
+        lineage: Where the version came from: asset key, digests, run ids.
+    """
+
+    version: int
+    files: tuple[PinnedFile, ...]
+    packs: tuple[str, ...] = ()
+    lineage: dict[str, str] = Field(default_factory=dict)
+
+
+class PinnedColumn(_Frozen):
+    """What a column is, so that it can be read without the table's schema.
+
+    Attributes:
+        table: Table that holds it.
+        field: Stored column; for blobs the logical one, whose bytes lie in packs.
+        grain: Grain of the table: coarser than the sample's means the value is broadcast by media.
+        kind: blob: bytes in packs; vector: packed little-endian numbers; scalar: a number or bool; text: a string.
+        codec: How blobs are encoded.
+        dtype: NumPy type of vectors and scalars, little-endian.
+        dim: Length of vectors.
+    """
+
+    table: str
+    field: str
+    grain: Grain
+    kind: Literal["blob", "vector", "scalar", "text"]
+    codec: str | None = None
+    dtype: str | None = None
+    dim: int | None = None
+
+
+class Pin(_Frozen):
+    """A pin. Two pins of equal ``id`` hold the same bytes; of equal ``selection_id``, the same samples in order.
+
+    Attributes:
+        columns: What a sample has, as ``table.column``, in the order asked.
+        sources: What each of them is.
+        tables: Every table read, also for keys alone.
+        subset, where, missing, window: As given to `Pins.create`.
+        samples: Number of samples.
+        order: How their order is made.
+        shard_rows: Samples of each shard, shards sorted.
+        selection: Parquet file of the selected row runs, relative to the store; None when every row is a sample.
+        coverage: Share of the selected rows that have each column, before ``missing`` was applied.
+    """
+
+    name: str
+    id: str
+    selection_id: str
+    grain: Grain
+    columns: tuple[str, ...]
+    sources: dict[str, PinnedColumn]
+    tables: dict[str, PinnedTable]
+    where: str | None = None
+    subset: str | None = None
+    missing: Missing = "error"
+    window: Window | None = None
+    samples: int
+    order: OrderParameters
+    shard_rows: dict[str, int]
+    selection: str | None = None
+    coverage: dict[str, float]
+    created_at_us: int
+
+    def with_id(self) -> Self:
+        """The same pin with its ``id``: a hash of everything but its name and the time it was made."""
+        content = self.model_dump_json(exclude=set(_NOT_IN_ID))
+        return self.model_copy(update={"id": digest("pin/1", content)[:32]})
+
+    @property
+    def lineage(self) -> dict[str, dict[str, Any]]:
+        """Per table: version, shards and what else is known of its origin."""
+        return {
+            name: {"version": table.version, "shards": len(table.files), **table.lineage}
+            for name, table in self.tables.items()
+        }
+
+
+#: Selected row runs: ``runs[i]`` holds ``samples`` samples that begin at ``first_row`` of ``shard`` and lie
+#: ``window.step`` rows (one row without a window) apart.
+RUNS_SCHEMA = pa.schema([("shard", pa.string()), ("first_row", pa.int64()), ("samples", pa.int64())])
+
+
+def _prime_up_to(largest: int) -> int:
+    """The largest prime not above ``largest``, or 1."""
+    for number in range(largest, 1, -1):
+        if all(number % divisor for divisor in range(2, math.isqrt(number) + 1)):
+            return number
+    return 1

@@ -1,0 +1,181 @@
+"""Making a pin: which tables at which versions, which rows, and what they lack. `pins` writes the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mmfs.errors import PinError, StoreError
+from mmfs.schemas import GRAIN_TABLES, Grain
+from mmfs.store.pin import Missing, OrderParameters, Pin, PinnedFile, PinnedTable, Window
+from mmfs.store.pin_filters import KeyFilter, like_filter, subset_filter, tombstone_filter, where_filter
+from mmfs.store.pinned_columns import check_broadcast, finest, resolve
+from mmfs.store.selection import Runs, selection_id
+from mmfs.store.shard_scan import ShardScan, scan_shard
+
+if TYPE_CHECKING:
+    from mmfs.store.store import Store
+
+_READERS = 4
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `Pins.create` was asked for; a pin to be like has already filled in columns, grain and window."""
+
+    columns: tuple[str, ...]
+    subset: str | None
+    where: str | None
+    missing: Missing
+    versions: Mapping[str, int]
+    like: Pin | None
+    grain: Grain | None
+    window: Window | None
+    order: OrderParameters
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A pin, and the runs of its selection by shard; None when every row is a sample."""
+
+    pin: Pin
+    runs: dict[str, Runs] | None
+
+
+def draw_up(store: Store, name: str, request: Request, *, now_us: int) -> Draft:
+    """Everything a pin says, computed from the tables as they are.
+
+    Raises:
+        PinError: A column, version or subset does not exist, values are missing, or no sample is selected.
+        WhereError: The condition is wrong.
+    """
+    sources = {column: resolve(store.tables, column) for column in request.columns}
+    grain = request.grain or finest(sources)
+    check_broadcast(sources, grain)
+    base = GRAIN_TABLES[grain]
+    tables = _pinned_tables(store, sorted({base, *(source.table for source in sources.values())}), request)
+    by_shard: dict[str, dict[str, PinnedFile]] = {}
+    for table, pinned in tables.items():
+        for file in pinned.files:
+            by_shard.setdefault(file.shard, {})[table] = file
+    filters = _filters(store, grain, tables, request)
+
+    def scan(file: PinnedFile) -> ShardScan:
+        return scan_shard(
+            store.objects,
+            file,
+            by_shard[file.shard],
+            grain=grain,
+            sources=sources,
+            filters=filters,
+            missing=request.missing,
+            window=request.window,
+        )
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        scans = list(pool.map(scan, tables[base].files))
+    selected = sum(one.selected for one in scans)
+    if request.missing == "error":
+        _refuse_absent_keys(filters, scans, base)
+        _refuse_gaps(request.columns, scans, selected, grain)
+    chosen = selection_id(grain, request.window, [one.content for one in scans if one.samples])
+    if request.like is not None and chosen != request.like.selection_id:
+        raise PinError(
+            f"with these columns and versions the samples of pin {request.like.name!r} are not all there",
+            mend="name columns that cover them, pin with missing='null', or select anew without like=",
+        )
+    shard_rows = {one.shard: one.samples for one in scans}
+    if not any(shard_rows.values()):
+        raise PinError("no sample is selected", where=f"pin {name!r}", mend="loosen where=, subset= or missing=")
+    blocks = sum(-(-rows // request.order.block) for rows in shard_rows.values())
+    pin = Pin(
+        name=name,
+        id="",
+        selection_id=chosen,
+        grain=grain,
+        columns=request.columns,
+        sources=sources,
+        tables={table: pinned.model_copy(update={"packs": _packs(table, scans)}) for table, pinned in tables.items()},
+        where=request.where,
+        subset=request.subset,
+        missing=request.missing,
+        window=request.window,
+        samples=sum(shard_rows.values()),
+        order=request.order.resolved(blocks),
+        shard_rows=shard_rows,
+        coverage={column: sum(one.present[column] for one in scans) / max(1, selected) for column in request.columns},
+        created_at_us=now_us,
+    ).with_id()
+    whole = request.window is None and all(one.is_whole for one in scans)
+    return Draft(pin, None if whole else {one.shard: one.runs for one in scans})
+
+
+def _pinned_tables(store: Store, names: Sequence[str], request: Request) -> dict[str, PinnedTable]:
+    """Each table at its version: the one asked for, else that of the pin to be like, else the newest."""
+    unknown = sorted(set(request.versions) - set(names))
+    if unknown:
+        raise PinError(
+            f"versions= names the table {unknown[0]}, of which no column is pinned",
+            mend="tables are " + ", ".join(names),
+        )
+    alike = request.like.tables if request.like else {}
+    found = {}
+    for name in names:
+        if name in alike and name not in request.versions:
+            found[name] = alike[name].model_copy(update={"packs": ()})
+            continue
+        version = request.versions.get(name)
+        try:
+            version = store.tables.version(name) if version is None else version
+            files = store.tables.files(name, version=version)
+        except StoreError as error:
+            raise PinError(
+                f"version {version} of {name} cannot be read: {error.what}",
+                mend=f"the newest is {store.tables.version(name)}; older ones go with a vacuum unless pinned",
+            ) from error
+        pinned = [PinnedFile(path=f.path, shard=f.shard, rows=f.rows, size_bytes=f.size_bytes) for f in files]
+        if len({file.shard for file in pinned}) != len(pinned):
+            raise PinError(f"a shard of {name} has several files", mend="materialize the shard again with mmfs")
+        found[name] = PinnedTable(version=version, files=tuple(pinned), lineage={"asset_key": name})
+    return found
+
+
+def _filters(store: Store, grain: Grain, tables: Mapping[str, PinnedTable], request: Request) -> list[KeyFilter]:
+    versions = {name: table.version for name, table in tables.items()}
+    filters = [tombstone_filter(store)]
+    if request.like is not None:
+        filters.append(like_filter(store.objects, request.like))
+    if request.where is not None:
+        filters.append(where_filter(store, grain, request.where, versions))
+    if request.subset is not None:
+        filters.append(subset_filter(store, grain, request.subset))
+    return [one for one in filters if one is not None]
+
+
+def _refuse_absent_keys(filters: Sequence[KeyFilter], scans: Sequence[ShardScan], base: str) -> None:
+    for number, one in enumerate(filters):
+        found = sum(scan.found[number] for scan in scans)
+        if one.size is not None and found < one.size:
+            raise PinError(
+                f"{one.size - found} of the {one.size} keys of {one.what} are in no row of {base}",
+                mend="save the subset again, pin an older version, or pin with missing='skip'",
+            )
+
+
+def _refuse_gaps(columns: Sequence[str], scans: Sequence[ShardScan], selected: int, grain: Grain) -> None:
+    gaps = []
+    for column in columns:
+        lacking = selected - sum(scan.present[column] for scan in scans)
+        if lacking:
+            gaps.append(f"{lacking:,} of the {selected:,} selected ({grain}) samples have no {column}")
+    if gaps:
+        raise PinError(
+            "; ".join(gaps),
+            mend="materialize them, or pin with missing='skip' (leave them out) or 'null' (zeros and a mask)",
+        )
+
+
+def _packs(table: str, scans: Sequence[ShardScan]) -> tuple[str, ...]:
+    return tuple(sorted(set().union(*(scan.packs.get(table, set()) for scan in scans))))
