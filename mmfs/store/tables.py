@@ -249,6 +249,8 @@ class Tables:
         stored = [name for name in names if name != "shard"]
 
         def one(file: DataFile) -> pa.Table:
+            if not stored:  # without columns a table forgets how many rows it has
+                return pa.Table.from_arrays([repeated_text(file.shard, file.rows)], names=names)
             table = read_parquet(self._objects, file.path, stored)
             if "shard" in names:
                 table = table.append_column("shard", repeated_text(file.shard, table.num_rows))
