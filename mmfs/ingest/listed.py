@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -68,16 +68,20 @@ def change_mark(etag: str | None, size_bytes: int | None, mtime_us: int | None, 
 def merge_listed(old: Listed, new: Listed) -> Listed:
     """The same URI listed twice: captions of both, newer statements first.
 
-    Captions from lists add up, since each list is a voice of its own. A sidecar is one file that may be edited: what
-    it says now replaces what it said. A state that is unknown or refused never replaces a known one, so that a list
-    read while its disk is away loses nothing.
+    Merging the same again changes nothing. Captions from lists add up, since each list is a voice of its own. A
+    sidecar is one file that may be edited: what it says now replaces what it said. A state that is unknown or
+    refused never replaces a known one, so that a list read while its disk is away loses nothing.
     """
-    spoken = tuple(c for c in new.captions if c.source == "sidecar")
-    kept = tuple(c for c in old.captions if not (spoken and c.source == "sidecar"))
-    texts = {caption.text for caption in kept}
+    said = {caption.text: caption for caption in distinct(new.captions)}
+    replaces = any(caption.source == "sidecar" for caption in new.captions)
+    kept = [
+        said.get(caption.text, caption)
+        for caption in old.captions
+        if caption.text in said or not (replaces and caption.source == "sidecar")
+    ]
     merged = replace(
         old,
-        captions=kept + tuple(c for c in new.captions if c.text not in texts),
+        captions=distinct((*kept, *new.captions)),
         licence=new.licence or old.licence,
         creator=new.creator or old.creator,
         attributes={**old.attributes, **new.attributes},
@@ -85,6 +89,14 @@ def merge_listed(old: Listed, new: Listed) -> Listed:
     if new.refused is not None or (new.mark == "unknown" and old.refused is None):
         return merged
     return replace(merged, size_bytes=new.size_bytes, etag=new.etag, mtime_us=new.mtime_us, refused=new.refused)
+
+
+def distinct(captions: Iterable[Caption]) -> tuple[Caption, ...]:
+    """Each text once, as and where it came first."""
+    first: dict[str, Caption] = {}
+    for caption in captions:
+        first.setdefault(caption.text, caption)
+    return tuple(first.values())
 
 
 @dataclass

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from mmfs.errors import IngestError
 from mmfs.ingest.folders import Entry, Folder, exists_in, object_entry, open_binary, stat_entry, walk
-from mmfs.ingest.listed import Listed, Listing, merge_listed
+from mmfs.ingest.listed import Listed, Listing, distinct, merge_listed
 from mmfs.ingest.lists import is_list, read_rows, row_error
 from mmfs.ingest.locations import child_of, is_local, parent_of, stem_of, suffix_of, uri_of
 from mmfs.ingest.named import Named, parse_named
@@ -175,10 +175,9 @@ def _local_entry(location: str) -> Entry:
 
 
 def _with_statements(listed: Listed, said: Statements) -> Listed:
-    texts = {caption.text for caption in listed.captions}
     return replace(
         listed,
-        captions=listed.captions + tuple(caption for caption in said.captions if caption.text not in texts),
+        captions=distinct((*listed.captions, *said.captions)),
         licence=said.licence or listed.licence,
         creator=said.creator or listed.creator,
         attributes={**listed.attributes, **said.attributes},
