@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 import traceback
 
-import click
 import typer
 
 from mmfs.cli import ingest, look, operate, reproduce, search
-from mmfs.cli.output import console, errors_console
+from mmfs.cli.output import errors_console
 from mmfs.cli.plugins import add_plugin_commands
 from mmfs.errors import MmfsError, SettingsError
 
@@ -31,15 +30,8 @@ def main() -> None:
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        result = typer.main.get_command(app).main(args=arguments, prog_name="mmfs", standalone_mode=False)
-        sys.exit(result if isinstance(result, int) else 0)
-    except click.exceptions.NoArgsIsHelpError as error:
-        console.print(error.format_message(), markup=False, highlight=False)
-        sys.exit(2)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
+        typer.main.get_command(app).main(args=arguments, prog_name="mmfs")
+    except KeyboardInterrupt:
         errors_console.print("stopped")
         sys.exit(130)
     except MmfsError as error:
@@ -50,5 +42,3 @@ def main() -> None:
         errors_console.print("  mend: ", end="", style="bold")
         errors_console.print(error.mend, markup=False, highlight=False)
         sys.exit(2 if isinstance(error, SettingsError) else 1)
-    except BrokenPipeError:
-        sys.exit(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
@@ -12,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-console = Console()
+# A file or pipe has no width; 80 columns would fold every table.
+console = Console(width=None if sys.stdout.isatty() else 140)
 errors_console = Console(stderr=True)
 
 #: The ``--json`` option of every command that reads.

@@ -1,0 +1,132 @@
+"""The command line: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.models import CommandInfo
+
+from mmfs.cli import main, plugins
+from mmfs.store import Store
+from tests.conftest import add_frames, add_media, media_id
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run the command with these arguments: exit code, stdout, stderr with line breaks folded."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mmfs", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        return int(ended.value.code or 0), out, " ".join(err.split())
+
+    return call
+
+
+@pytest.fixture
+def url(store: Store) -> str:
+    add_media(store, "000000", range(3))
+    add_frames(store, "000000", range(3), per_media=2)
+    return store.url
+
+
+def test_tables_tells_rows_and_logical_columns(run: Run, url: str) -> None:
+    code, out, _ = run("tables", "--store", url, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["frames"]["rows"] == 6
+    assert "image" in found["frames"]["columns"]
+    assert "pack" not in found["frames"]["columns"]
+
+
+def test_sql_prints_the_answer(run: Run, url: str) -> None:
+    code, out, _ = run("sql", "SELECT count(*) AS media FROM raw_media", "--store", url, "--json")
+    assert (code, json.loads(out)) == (0, [{"media": 3}])
+
+
+def test_a_store_that_is_not_there_is_said_with_the_mend(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("tables", "--store", str(tmp_path / "none"))
+    assert code == 1
+    assert "no store" in err
+    assert "mend: " in err
+    assert "Traceback" not in err
+
+
+def test_an_unknown_setting_ends_with_the_code_of_usage(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMFS_STROE", "x")
+    code, _, err = run("tables")
+    assert code == 2
+    assert "MMFS_STROE" in err
+    assert "did you mean MMFS_STORE" in err
+
+
+def test_wrong_usage_ends_with_code_2(run: Run) -> None:
+    assert run("tables", "--colour")[0] == 2
+    assert run("search")[0] == 2
+    assert run("bench", "nothing")[0] == 2
+
+
+def test_a_wrong_query_and_a_wrong_condition_name_what_is_wrong(run: Run, url: str) -> None:
+    code, _, err = run("sql", "DROP TABLE frames", "--store", url)
+    assert code == 1
+    assert "SELECT" in err
+    code, _, err = run("pin", "p", "-c", "frames.image", "--where", "hight > 3", "--store", url)
+    assert code == 1
+    assert "hight" in err
+
+
+def test_search_without_an_index_says_what_to_materialize(run: Run, url: str) -> None:
+    code, _, err = run("search", "a cat", "--store", url)
+    assert code == 1
+    assert "qdrant_index" in err
+
+
+def test_show_prints_every_row_about_a_media(run: Run, url: str) -> None:
+    code, out, _ = run("show", media_id(1), "--store", url, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert len(found["raw_media"]) == 1
+    assert len(found["frames"]) == 2
+    assert run("show", media_id(77), "--store", url)[0] == 1
+
+
+def test_pins_are_made_listed_and_removed(run: Run, url: str) -> None:
+    assert run("pin", "p", "-c", "frames.time_s", "--store", url)[0] == 0
+    _, out, _ = run("pins", "--store", url, "--json")
+    assert [pin["name"] for pin in json.loads(out)] == ["p"]
+    assert run("unpin", "p", "--store", url)[0] == 0
+    assert run("unpin", "p", "--store", url)[0] == 1
+
+
+def test_verify_ends_with_1_when_a_pack_is_gone(run: Run, url: str, store: Store) -> None:
+    assert run("verify", "--store", url)[0] == 0
+    for pack in list(store.objects.list("packs")):
+        store.objects.delete(pack.path)
+    code, out, _ = run("verify", "--store", url)
+    assert code == 1
+    assert "packs/frames" in out
+
+
+def test_what_a_terminal_would_obey_is_not_printed(run: Run, store: Store) -> None:
+    add_media(store, "000000", range(1), licence="\x1b[2Jgone [bold]x[/]")
+    code, out, _ = run("sql", "SELECT licence FROM raw_media", "--store", store.url)
+    assert code == 0
+    assert "\x1b" not in out
+    assert "[bold]x[/]" in out
+
+
+def test_without_dagster_its_commands_say_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "_plugins", list)
+    app = plugins.typer.Typer()
+    plugins.add_plugin_commands(app)
+    commands: dict[str | None, CommandInfo] = {command.name: command for command in app.registered_commands}
+    with pytest.raises(plugins.MissingExtraError, match=r"mmfs\[orchestrate\]"):
+        commands["demo"].callback()  # type: ignore[misc]
