@@ -7,15 +7,12 @@ instant between our look and its write, because both would set the number of the
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
-from deltalake.exceptions import DeltaError
-from deltalake.transaction import AddAction
 
 from mmfs.errors import StalePlanError, StoreError
 from mmfs.schemas import TableSpec
@@ -88,7 +85,7 @@ def commit_shard(
     """
     name, shard = planned.table, planned.shard
     number = planned.app_version + 1
-    action = _add_action(spec, name, file, rows)
+    stats = _stats(spec, rows)
     conflicts = failures = 0
     while True:
         with delta_errors(name):
@@ -102,13 +99,15 @@ def commit_shard(
             check(handle.version())
         try:
             fault_point("tables.before_commit")
-            commit_file(handle, name, shard, action, app_version=number, info=dict(info), next_only=check is not None)
+            commit_file(
+                handle, name, file, app_version=number, stats=stats, info=dict(info), next_only=check is not None
+            )
             fault_point("tables.after_commit")
         except ConflictError as error:
             conflicts += 1
             if conflicts == _CONFLICT_TRIES:
                 raise _given_up(planned, conflicts, error) from error
-        except (DeltaError, OSError) as error:
+        except (StoreError, OSError) as error:
             failures += 1
             if failures == _FAILURE_TRIES:
                 raise _given_up(planned, failures, error) from error
@@ -127,24 +126,17 @@ def stale(planned: ShardState) -> StalePlanError:
 
 def _given_up(planned: ShardState, tries: int, error: Exception) -> StoreError:
     return StoreError(
-        f"cannot commit shard {planned.shard} of {planned.table} after {tries} tries: {str(error).splitlines()[0]}",
+        f"cannot commit shard {planned.shard} of {planned.table} after {tries} tries: {error}",
         mend="check permissions and space of the store, then run again; the old version is still there",
     )
 
 
-def _add_action(spec: TableSpec, name: str, file: DataFile, rows: pa.Table) -> AddAction:
-    stats: dict[str, object] = {"numRecords": file.rows}
-    first = spec.key[0]
-    if file.rows:
+def _stats(spec: TableSpec, rows: pa.Table) -> dict[str, object]:
+    stats: dict[str, object] = {"numRecords": rows.num_rows}
+    if rows.num_rows:
+        first = spec.key[0]
         column = rows.column(first)  # sorted: its ends are its bounds, and let SQL skip files
         stats["minValues"] = {first: column[0].as_py()}
         stats["maxValues"] = {first: column[-1].as_py()}
         stats["nullCount"] = {first: 0}
-    return AddAction(
-        path=file.path.removeprefix(f"{name}/"),
-        size=file.size_bytes,
-        partition_values={"shard": file.shard},
-        modification_time=int(time.time() * 1000),
-        data_change=True,
-        stats=json.dumps(stats),
-    )
+    return stats

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -117,8 +118,11 @@ class DeltaLog:
 
     def set_column_metadata(self, name: str, column: str, metadata: dict[str, str]) -> None:
         """Change what a column says about itself."""
-        with delta_errors(name):
-            self.open(name).alter.set_column_metadata(column, metadata)
+        try:
+            with delta_errors(name):
+                self.open(name).alter.set_column_metadata(column, metadata)
+        except ConflictError as error:
+            raise StoreError(str(error), where=name, mend="run again") from error
 
     def _shared(self, name: str) -> tuple[threading.Lock, DeltaTable]:
         found = self._handles.get(name)
@@ -156,38 +160,45 @@ def snapshot_of(name: str, handle: DeltaTable) -> Snapshot:
 def commit_file(
     handle: DeltaTable,
     name: str,
-    shard: str,
-    action: AddAction,
+    file: DataFile,
     *,
     app_version: int,
+    stats: dict[str, object],
     info: dict[str, str],
     next_only: bool = False,
 ) -> None:
-    """Replace a shard's files by one, on top of the state the handle shows.
+    """Replace the files of ``file.shard`` by this one, on top of the state the handle shows.
 
     Args:
+        stats: Statistics of the file, as the Delta protocol has them.
         next_only: Refuse to come after commits of other shards that the handle does not show. The library would
             otherwise move the commit behind them by itself.
 
     Raises:
         ConflictError: Another commit came first; the handle is stale.
     """
+    action = AddAction(
+        path=file.path.removeprefix(f"{name}/"),
+        size=file.size_bytes,
+        partition_values={"shard": file.shard},
+        modification_time=time.time_ns() // 1_000_000,
+        data_change=True,
+        stats=json.dumps(stats),
+    )
     tries = {"max_commit_retries": 0} if next_only else {}
-    try:
+    with delta_errors(name):
         handle.create_write_transaction(
             [action],
             mode="overwrite",
             schema=handle.schema(),  # any other schema would silently replace the table's
             partition_by=["shard"],
-            partition_filters=[("shard", "=", shard)],
+            partition_filters=[("shard", "=", file.shard)],
             commit_properties=CommitProperties(
-                custom_metadata={"mmfs": json.dumps({"shard": shard, **info}, sort_keys=True)},
-                app_transactions=[Transaction(app_id(name, shard), app_version)],
+                custom_metadata={"mmfs": json.dumps({"shard": file.shard, **info}, sort_keys=True)},
+                app_transactions=[Transaction(app_id(name, file.shard), app_version)],
                 **tries,
             ),
         )
-    except CommitFailedError as error:
-        raise ConflictError(str(error)) from error
 
 
 def app_id(name: str, shard: str) -> str:
@@ -197,11 +208,13 @@ def app_id(name: str, shard: str) -> str:
 
 @contextmanager
 def delta_errors(place: str) -> Iterator[None]:
-    """Turn the library's errors, its panics among them, into StoreError."""
+    """Turn the library's errors, its panics among them, into StoreError; a lost race into ConflictError."""
     try:
         yield
-    except (StoreError, ConflictError):
+    except StoreError:
         raise
+    except CommitFailedError as error:
+        raise ConflictError(_first_line(error)) from error
     except (DeltaError, OSError, ValueError) as error:
         raise StoreError(
             _first_line(error), where=place, mend="check the store's URL, permissions and space"

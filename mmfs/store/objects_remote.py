@@ -44,6 +44,8 @@ class RemoteObjects(Objects):
         if_absent: bool = False,
         consume: bool = False,
     ) -> None:
+        if isinstance(data, memoryview):
+            data = data.cast("B")  # the library takes views of other items for an iterator of chunks
         with self._errors(path):
             # A conditional write has to be one request: put-if-absent does not cover multipart uploads.
             if if_absent:

@@ -57,6 +57,7 @@ def vacuum(store: Store, *, keep_days: float = 7, now_us: int) -> VacuumReport:
 
     Raises:
         PinError: A pin cannot be read; then nothing is deleted.
+        IntegrityError: A kept data file cannot be read; then no pack is deleted.
     """
     pins = Pins(store)
     names = tuple(pins.names())

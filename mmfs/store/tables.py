@@ -128,7 +128,14 @@ class Tables:
             chosen, spec = sorted(files, key=lambda file: (file.shard, file.path)), self.spec(name)
         names = list(columns) if columns is not None else None
         schema = public_schema(spec, names)
-        parts = [part for part in self._read_files(chosen, schema) if part.num_rows]
+        try:
+            parts = [part for part in self._read_files(chosen, schema) if part.num_rows]
+        except StoreError as error:
+            if version is None or all(self._objects.exists(file.path) for file in chosen):
+                raise
+            raise StoreError(
+                f"version {version} of {name} is gone (vacuumed)", mend="read a newer one; pin versions that must stay"
+            ) from error
         if not parts:
             return empty_table(schema)
         types = {part.schema for part in parts}

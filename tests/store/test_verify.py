@@ -1,0 +1,118 @@
+"""Verify: every kind of difference is found and named, and a whole store has none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from mmfs.schemas import VectorType, feature_table, vector_column
+from mmfs.store import Store
+from mmfs.store.pins import Pins
+from tests.conftest import add_frames, add_media, media_id
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    for shard, numbers in (("000001", range(3)), ("000002", range(3, 5))):
+        add_media(store, shard, numbers)
+        add_frames(store, shard, numbers)
+    store.tables.ensure(feature_table("vectors", "", "frame", (vector_column("vector", "", VectorType(2)),)))
+    values = pa.array([[0.5, 1.0]] * 3, pa.list_(pa.float16(), 2))
+    rows = pa.table({"media_id": [media_id(1)] * 3, "frame_index": range(3), "vector": values})
+    store.tables.update("vectors", "000001", lambda _: rows)
+    entry = {"space": ["vectors"], "rows": [3], "table_version": [store.tables.version("vectors")]}
+    store.tables.update("qdrant_index", "000001", lambda _: pa.table(entry))
+    Pins(store).create("all", columns=["frames.image"], now_us=0)
+    return store
+
+
+def file_of(store: Store, table: str) -> Path:
+    path = store.objects.local_path(store.tables.files(table, shard="000001")[0].path)
+    assert path is not None
+    return path
+
+
+def pack_of(store: Store) -> Path:
+    path = store.objects.local_path(store.tables.read("frames", columns=["pack"]).column(0)[0].as_py())
+    assert path is not None
+    return path
+
+
+def flip(path: Path, offset: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_whole_store_has_no_difference(filled: Store) -> None:
+    for deep in (False, True):
+        report = filled.verify(deep=deep)
+        assert report.ok, report.problems
+        assert (report.rows, report.blobs, report.pins) == (24, 15, 1)
+    assert "no difference" in report.summary()
+
+
+def test_a_flipped_bit_in_a_pack_is_found_by_a_deep_look_naming_pack_and_offset(filled: Store) -> None:
+    offset = filled.tables.read("frames", columns=["offset"]).column(0)[4].as_py()
+    flip(pack_of(filled), offset + 3)
+    assert filled.verify().ok
+    problems = filled.verify(deep=True).problems
+    assert len(problems) == 1
+    assert f"offset {offset} of packs/frames/000001/" in problems[0]
+
+
+def test_a_missing_or_short_pack_is_found(filled: Store) -> None:
+    pack = pack_of(filled)
+    pack.write_bytes(pack.read_bytes()[:2000])
+    problems = filled.verify().problems
+    assert any("which has 2000" in problem for problem in problems)
+    pack.unlink()
+    problems = filled.verify().problems
+    assert any("does not exist, but 9 rows name it" in problem for problem in problems)
+    assert any("pin all names" in problem for problem in problems)
+
+
+def test_a_missing_short_or_unreadable_data_file_is_found(filled: Store) -> None:
+    path = file_of(filled, "raw_media")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    assert any("is not" in problem and "bytes long" in problem for problem in filled.verify().problems)
+    path.write_bytes(bytes(len(whole)))
+    assert any(path.name in problem and "cannot be read" in problem for problem in filled.verify().problems)
+    path.unlink()
+    assert any(path.name in problem and "does not exist" in problem for problem in filled.verify().problems)
+
+
+def test_changed_values_of_a_data_file_are_found_by_a_deep_look(filled: Store) -> None:
+    path = file_of(filled, "vectors")
+    data = path.read_bytes()
+    at = data.index(bytes.fromhex("0038003c"))  # 0.5 and 1.0 as little-endian float16, stored plain
+    flip(path, at + 1)
+    assert filled.verify().ok
+    assert any("differ from their digest" in problem for problem in filled.verify(deep=True).problems)
+
+
+def test_rows_of_a_feature_whose_sample_is_gone_are_found(filled: Store) -> None:
+    add_frames(filled, "000001", [0, 2])
+    assert any("3 rows of shard 000001 of vectors have no row in frames" in p for p in filled.verify().problems)
+
+
+def test_a_media_in_two_shards_is_found(filled: Store) -> None:
+    add_media(filled, "000002", range(2, 5))
+    assert any("1 media are in more than one shard" in problem for problem in filled.verify().problems)
+
+
+def test_an_index_that_holds_other_rows_than_its_table_is_found(filled: Store) -> None:
+    entry = {"space": ["vectors"], "rows": [2], "table_version": [filled.tables.version("vectors")]}
+    filled.tables.update("qdrant_index", "000001", lambda _: pa.table(entry))
+    problems = filled.verify().problems
+    assert problems == [
+        "the index of vectors holds 2 rows of shard 000001 where the table had 3; materialize qdrant_index again"
+    ]
+
+
+def test_a_pin_in_pieces_is_found(filled: Store) -> None:
+    filled.objects.put("pins/all.json", b"{")
+    assert any("'all'" in problem for problem in filled.verify().problems)
