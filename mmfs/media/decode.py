@@ -45,13 +45,12 @@ class FrameDecoder:
         self._only_keys = only_keys
 
     def __iter__(self) -> Iterator[tuple[VideoFrame, int]]:
-        last = -1
+        last, times = -1, self._timeline.pts
         for count, frame in enumerate(self._decoded()):
             # Unstamped frames come in order of presentation, so they are told by counting.
-            times = self._timeline.pts
             pts = frame.pts if self._timeline.is_stamped else (times[count] if count < len(times) else None)
-            ordinal = -1 if pts is None else self._timeline.index_of(pts)
-            if pts is None or ordinal <= last or frame.is_corrupt or not self._fits(frame):
+            ordinal = len(times) if pts is None else self._timeline.index_of(pts)
+            if pts is None or not last < ordinal < len(times) or frame.is_corrupt or not self._fits(frame):
                 self.salvaged += 1
                 continue
             last = ordinal

@@ -51,10 +51,11 @@ def open_source(path: Path) -> Iterator[Source]:
         raise RefusedError(
             Reason.MISSING, f"cannot open the file: {error.strerror}", mend="restore it or its permissions"
         ) from error
+    before = os.fstat(descriptor)
+    if not stat.S_ISREG(before.st_mode):
+        os.close(descriptor)
+        raise RefusedError(Reason.FORBIDDEN, "not a regular file", mend="list regular files only")
     with os.fdopen(descriptor, "rb") as file:
-        before = os.fstat(descriptor)
-        if not stat.S_ISREG(before.st_mode):
-            raise RefusedError(Reason.FORBIDDEN, "not a regular file", mend="list regular files only")
         data, sha256 = _read(file, before.st_size)
         head = data.read(HEAD_BYTES)
         data.seek(0)

@@ -18,6 +18,8 @@ S = TypeVar("S", bound="Stream")
 
 #: A damaged container may report errors without end; after this many the rest is given up.
 _MAX_ERRORS = 1000
+#: Times beyond three centuries are damage; up to here microseconds are exact in a float64 and fit an int64.
+_MAX_SECONDS = Fraction(1 << 53, 1_000_000)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Timeline:
     end_s: float
 
     def index_of(self, pts: int) -> int:
-        """The frame_index of the frame shown at or first after ``pts``."""
+        """The frame_index of the frame shown at or first after ``pts``; their number when there is none."""
         return bisect_left(self.pts, pts)
 
     def pts_us(self, pts: int) -> int:
@@ -61,6 +63,8 @@ def read_timeline(container: InputContainer, stream: VideoStream) -> Timeline:
     timed = [s for s in container.streams if s.type in ("video", "audio", "subtitle") and s.time_base]
     for packet in PacketReader(container, *timed):
         time = packet.pts if packet.pts is not None else packet.dts
+        if time is not None and abs(time * packet.time_base) > _MAX_SECONDS:
+            continue
         if time is not None:
             last = (time + max(packet.duration or 0, 0)) * packet.time_base
             ends[packet.stream_index] = max(ends.get(packet.stream_index, last), last)

@@ -92,7 +92,7 @@ def video_frames(
             continue
         kept += 1
         jpeg, width, height = to_jpeg(frame, sampling)
-        pts_us = timeline.pts_us(pts)
+        pts_us = timeline.pts_us(timeline.pts[ordinal])
         emit(DecodedFrame(ordinal, pts_us, pts_us / 1_000_000, width, height, is_keyframe, jpeg))
     if not kept:
         raise RefusedError(Reason.NO_PICTURES, "not one chosen frame of the video can be decoded")

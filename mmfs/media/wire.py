@@ -17,6 +17,7 @@ from mmfs.media.info import DecodedFrame, MediaInfo
 _LENGTHS = struct.Struct("!II")
 _MAX_HEADER_BYTES = 1 << 20
 _MAX_BODY_BYTES = 1 << 30
+_MAX_INTEGER = (1 << 63) - 1
 
 
 class WireError(Exception):
@@ -117,9 +118,12 @@ def _refuse_constant(name: str) -> float:
 
 def _checked(cls: type, fields: object) -> Any:
     try:
-        return _validator(cls).validate_python(fields)
+        checked = _validator(cls).validate_python(fields)
     except ValueError as error:
         raise WireError(f"not a {cls.__name__}: {error}") from error
+    if any(isinstance(value, int) and abs(value) > _MAX_INTEGER for value in vars(checked).values()):
+        raise WireError(f"not a {cls.__name__}: a number that no column can hold")
+    return checked
 
 
 @cache
