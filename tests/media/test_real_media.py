@@ -1,0 +1,110 @@
+"""Real photos, videos and sounds come through with the size, length, codec and times their list says.
+
+``MMFS_SAMPLE_MEDIA`` names a folder with ``captions.csv`` (columns file, kind, width, height, duration_s,
+video_codec, audio_codec, sha256; sizes as stored, before EXIF rotation) and the files it lists.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import av
+import pytest
+
+from mmfs.codecs import decode_jpeg
+from mmfs.media import Failure, FrameJob, Guard, MediaInfo, Probed, ProbeJob, Sampled
+from mmfs.media.sampling import at_rate
+from mmfs.settings import FramesConfig
+
+ROOT = Path(os.environ.get("MMFS_SAMPLE_MEDIA", ""))
+pytestmark = pytest.mark.skipif(
+    "MMFS_SAMPLE_MEDIA" not in os.environ, reason="MMFS_SAMPLE_MEDIA names no folder of sample media"
+)
+
+
+@pytest.fixture(scope="module")
+def listed() -> dict[str, dict[str, str]]:
+    """Rows of the list, by file."""
+    with (ROOT / "captions.csv").open(newline="") as file:
+        return {row["file"]: row for row in csv.DictReader(file)}
+
+
+@pytest.fixture(scope="module")
+def infos(guard: Guard, listed: dict[str, dict[str, str]]) -> dict[str, MediaInfo]:
+    """What probing says of each file; none may be refused."""
+    results = list(guard.probe(ProbeJob(name, ROOT / name) for name in listed))
+    assert [result for result in results if isinstance(result, Failure)] == []
+    return {result.id: result.info for result in results if isinstance(result, Probed)}
+
+
+@pytest.fixture(scope="module")
+def samples(guard: Guard, infos: dict[str, MediaInfo]) -> dict[str, Sampled]:
+    """One frame a second of each file; none may be refused."""
+    jobs = (FrameJob(name, ROOT / name, info.sha256, info.duration_s, FramesConfig()) for name, info in infos.items())
+    results = list(guard.frames(jobs))
+    assert [result for result in results if isinstance(result, Failure)] == []
+    return {result.id: result for result in results if isinstance(result, Sampled)}
+
+
+def test_no_file_is_lost(listed: dict[str, dict[str, str]], infos: dict[str, MediaInfo]) -> None:
+    assert infos.keys() == listed.keys()
+    assert {name: info.kind for name, info in infos.items()} == {name: row["kind"] for name, row in listed.items()}
+
+
+def test_hashes_and_codecs_agree(listed: dict[str, dict[str, str]], infos: dict[str, MediaInfo]) -> None:
+    for name, row in listed.items():
+        info = infos[name]
+        assert (info.sha256, info.size_bytes) == (row["sha256"], int(row["bytes"])), name
+        assert (info.video_codec or "", info.audio_codec or "") == (row["video_codec"], row["audio_codec"]), name
+
+
+def test_sizes_agree_after_rotation(listed: dict[str, dict[str, str]], infos: dict[str, MediaInfo]) -> None:
+    for name, row in listed.items():
+        info = infos[name]
+        if info.kind == "audio":
+            continue
+        stored = (int(row["width"]), int(row["height"]))
+        assert (info.width, info.height) == (stored[::-1] if info.rotation_deg in (90, 270) else stored), name
+    assert sorted(name for name, info in infos.items() if info.rotation_deg) == sorted(
+        name for name in listed if "exif6" in name
+    )
+
+
+def test_lengths_agree(listed: dict[str, dict[str, str]], infos: dict[str, MediaInfo]) -> None:
+    for name, row in listed.items():
+        if row["duration_s"]:
+            assert infos[name].duration_s == pytest.approx(float(row["duration_s"]), abs=0.06), name
+
+
+def test_frames_are_those_that_a_full_decode_shows_at_each_second(
+    infos: dict[str, MediaInfo], samples: dict[str, Sampled]
+) -> None:
+    for name, info in infos.items():
+        if info.duration_s is None or info.kind != "video" or info.duration_s > 12:
+            continue  # the long ones only take long
+        with av.open(str(ROOT / name)) as container:
+            stream = container.streams.video[0]
+            decoded = [frame.pts for frame in container.decode(stream)]
+            start = max((container.start_time or 0) / 1e6, 0.0)
+            base = stream.time_base
+        assert info.frame_count == len(decoded), name
+        expected = at_rate(decoded, end=decoded[-1] + 1, time_base=base, fps=1.0)
+        frames = [frame for frame in samples[name].frames if frame.frame_index <= expected[-1]]
+        assert [frame.frame_index for frame in frames] == expected, name
+        times = [float(decoded[ordinal] * base) - start for ordinal in expected]
+        assert [frame.time_s for frame in frames] == pytest.approx(times, abs=1e-5), name
+
+
+def test_frames_are_whole_upright_and_undamaged(infos: dict[str, MediaInfo], samples: dict[str, Sampled]) -> None:
+    for name, info in infos.items():
+        assert samples[name].salvaged == 0, name
+        if info.kind == "image":
+            assert [frame.frame_index for frame in samples[name].frames] == [0], name
+        for frame in samples[name].frames:
+            assert decode_jpeg(frame.jpeg).shape == (frame.height, frame.width, 3), name
+            assert info.width is not None
+            assert info.height is not None
+            assert min(frame.width, frame.height) == min(256, info.width, info.height), name
+            assert frame.width / frame.height == pytest.approx(info.width / info.height, rel=0.01), name
