@@ -54,7 +54,7 @@ def build_frames(
     # Frames first: after a kill between the two commits only what failed is tried again.
     frames = _commit_frames(store, shard, media, made)
     quarantine = _commit_quarantine(store, shard, media, made)
-    written = [commit for commit in (frames, quarantine) if commit.changed]
+    written = [commit for commit in (frames, quarantine) if commit and commit.changed]
     return StepReport(
         table="frames",
         shard=shard,
@@ -164,7 +164,7 @@ def _commit_frames(store: Store, shard: str, media: pa.Table, made: _Made) -> Co
     return store.tables.update("frames", shard, build)
 
 
-def _commit_quarantine(store: Store, shard: str, media: pa.Table, made: _Made) -> Commit:
+def _commit_quarantine(store: Store, shard: str, media: pa.Table, made: _Made) -> Commit | None:
     """Add the failures; take out what has frames by now, or is no media of this shard any more."""
     framed = store.tables.read("frames", columns=["media_id"], shard=shard).column("media_id")
     unframed = set(media.column("media_id").to_pylist()) - set(framed.to_pylist())

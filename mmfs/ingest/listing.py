@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from mmfs.errors import IngestError
+from mmfs.errors import IngestError, StoreError
 from mmfs.ingest.folders import Entry, Folder, exists_in, object_entry, open_binary, stat_entry, walk
 from mmfs.ingest.listed import Listed, Listing, distinct, merge_listed
 from mmfs.ingest.lists import is_list, read_rows, row_error
@@ -134,8 +134,12 @@ class _Search:
                 self._keep(_with_statements(listed, said))
 
     def _note_lists(self, folder: str | None) -> None:
-        if folder is not None:
+        if folder is None:
+            return
+        try:
             self._describing |= dict.fromkeys(folder_lists(folder))
+        except StoreError as error:  # who may list a prefix may not always look above it
+            self.warnings.append(f"{folder}: cannot look for lists of captions: {error.what}")
 
     def describe(self) -> None:
         """Add what the folders' own lists state about files that were found. They list no files themselves."""

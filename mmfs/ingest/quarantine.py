@@ -67,17 +67,25 @@ def update_quarantine(
     shard: str,
     stage: str,
     *,
-    failed: Iterable[Mapping[str, Any]],
+    failed: Iterable[dict[str, Any]],
     stands: Callable[[Mapping[str, Any]], bool],
-) -> Commit:
-    """Add a stage's failures, and take out those of its rows that do not stand any more."""
-    fresh = pa.Table.from_pylist(list(failed), schema=_SCHEMA)
-    again = set(fresh.column("uri").to_pylist())
+) -> Commit | None:
+    """Add a stage's failures, and take out those of its rows that do not stand any more; None when there is nothing
+    to do."""
+    fresh = list(failed)
+    again = {row["uri"] for row in fresh}
+
+    def next_rows(current: pa.Table) -> tuple[list[dict[str, Any]], bool]:
+        before = current.filter(pc.equal(current.column("stage"), stage)).to_pylist()
+        kept = [row for row in before if row["uri"] not in again and stands(row)]
+        return [*kept, *fresh], bool(fresh) or len(kept) < len(before)
 
     def build(current: pa.Table) -> pa.Table:
-        mine = pc.equal(current.column("stage"), stage)
-        kept = [row for row in current.filter(mine).to_pylist() if row["uri"] not in again and stands(row)]
-        old = pa.Table.from_pylist(kept, schema=_SCHEMA)
-        return pa.concat_tables([current.filter(pc.invert(mine)), old, fresh])
+        rows, _ = next_rows(current)
+        others = current.filter(pc.not_equal(current.column("stage"), stage))
+        return pa.concat_tables([others, pa.Table.from_pylist(rows, schema=_SCHEMA)])
 
+    current = store.tables.read("quarantine", shard=shard)
+    if not next_rows(current)[1]:
+        return None
     return store.tables.update("quarantine", shard, build)

@@ -157,4 +157,6 @@ def _commit_bookkeeping(store: Store, shard: str, plan: ShardPlan, outcomes: Out
         for uri, failure in outcomes.failed.items()
     ]
     settled = plan.sources.keys() | outcomes.read.keys()
-    yield update_quarantine(store, shard, STAGE, failed=failed, stands=lambda row: row["uri"] not in settled)
+    commit = update_quarantine(store, shard, STAGE, failed=failed, stands=lambda row: row["uri"] not in settled)
+    if commit:
+        yield commit

@@ -252,20 +252,30 @@ def mixed_shard(folder: Path) -> None:
 TABLES = ("raw_media", "sources", "quarantine")
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A folder of media, and the digests of a store into which nobody interfered."""
+    folder = tmp_path_factory.mktemp("media")
+    mixed_shard(folder)
+    store = open_store(tmp_path_factory.mktemp("undisturbed"))
+    ingest(store, folder)
+    register(store)
+    return folder, [store.tables.digest(name) for name in TABLES]
+
+
 @pytest.mark.parametrize("nth", [1, 2, 3])
-def test_a_kill_before_any_commit_is_mended_by_a_second_run(tmp_path: Path, nth: int) -> None:
-    mixed_shard(tmp_path / "in")
-    store = open_store(tmp_path / "store")
-    ingest(store, tmp_path / "in")
+def test_a_kill_before_any_commit_is_mended_by_a_second_run(
+    tmp_path: Path, undisturbed: tuple[Path, list[str]], nth: int
+) -> None:
+    folder, digests = undisturbed
+    store = open_store(tmp_path)
+    ingest(store, folder)
     with killed_at("tables.before_commit", nth):
         register(store)
     assert not complete(store)
     register(store, now_us=2)
     assert complete(store)
-    undisturbed = open_store(tmp_path / "undisturbed")
-    ingest(undisturbed, tmp_path / "in")
-    register(undisturbed)
-    assert [store.tables.digest(name) for name in TABLES] == [undisturbed.tables.digest(name) for name in TABLES]
+    assert [store.tables.digest(name) for name in TABLES] == digests
     assert register_media(store, "000000", now_us=3).changed is False
 
 
