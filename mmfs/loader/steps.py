@@ -43,7 +43,8 @@ def stream_steps(order: Order, state: State, topology: Topology) -> Iterator[Ste
     valid = np.ones(topology.batch_size, np.bool_)
     epochs: dict[int, EpochOrder] = {}
     while True:
-        starts = next(_chunks(state.position, width, _AT_ONCE, topology))
+        # Never much more than an epoch at a time, or a small selection would be ordered for many epochs in advance.
+        starts = next(_chunks(state.position, width, max(1, count // width), topology))
         positions = starts[:, None] + topology.positions(0)
         numbers, places = state.epoch + positions // count, positions % count
         wanted = np.unique(numbers).tolist()

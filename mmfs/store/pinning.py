@@ -146,7 +146,8 @@ def _filters(store: Store, grain: Grain, tables: Mapping[str, PinnedTable], requ
     versions = {name: table.version for name, table in tables.items()}
     filters = [tombstone_filter(store)]
     if request.like is not None:
-        filters.append(like_filter(store.objects, request.like))
+        # Its condition and subset are recorded, not asked again: they may say something else by now.
+        return [one for one in (*filters, like_filter(store.objects, request.like)) if one is not None]
     if request.where is not None:
         filters.append(where_filter(store, grain, request.where, versions))
     if request.subset is not None:

@@ -44,11 +44,12 @@ def sample_rows(keys: Keys, selected: Mask, window: Window | None) -> Int64s:
     """
     if window is None:
         return np.flatnonzero(selected).astype(np.int64)
-    rows = len(keys)
-    begins = np.flatnonzero(np.concatenate(([True], keys.media[1:] != keys.media[:-1]))) if rows else _NO_ROWS
-    ends = np.append(begins[1:], rows)
+    if len(keys) == 0:
+        return _NO_ROWS
+    begins = np.flatnonzero(np.concatenate(([True], keys.media[1:] != keys.media[:-1])))
+    ends = np.append(begins[1:], len(keys))
     found = [np.arange(begin, end - window.span + 1, window.step) for begin, end in zip(begins, ends, strict=True)]
-    starts = np.concatenate(found).astype(np.int64) if found else _NO_ROWS
+    starts = np.concatenate(found).astype(np.int64)
     members = starts[:, None] + window.stride * np.arange(window.frames)
     kept: Int64s = starts[selected[members].all(axis=1)]
     return kept
