@@ -43,7 +43,8 @@ def to_jpeg(frame: VideoFrame, sampling: Sampling) -> tuple[bytes, int, int]:
         src_colorspace=_colorspace(frame),
         src_color_range=frame.color_range,
         dst_color_range=_FULL_RANGE,
-        interpolation="LANCZOS",
+        # Averaging areas costs a third of Lanczos and looks the same once every pixel stems from four or more.
+        interpolation="AREA" if 2 * height <= frame.height else "LANCZOS",
         threads=1,
     )
     rgb = np.asarray(scaled.to_ndarray(), dtype=np.uint8)

@@ -76,9 +76,19 @@ def test_every_container_gives_each_frame_its_ordinal_and_time(
     assert frames[0].is_keyframe
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.avi"])
-def test_a_frame_is_the_same_whatever_the_sampling(tmp_path: Path, name: str) -> None:
-    path = make_video(tmp_path / name, 40, gop=7, b_frames=3)
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("a.mp4", "libx264"),
+        ("a.mkv", "libx264"),
+        ("a.avi", "libx264"),
+        ("a.ts", "mpeg2video"),
+        ("a.webm", "libvpx-vp9"),
+        ("a.avi", "mpeg4"),
+    ],
+)
+def test_a_frame_is_the_same_whatever_the_sampling(tmp_path: Path, name: str, codec: str) -> None:
+    path = make_video(tmp_path / name, 40, gop=7, b_frames=3, codec=codec, fps=25)
     every = {frame.frame_index: frame for frame in sampled(path)[0]}
     keys = sampled(path, "keyframes")[0]
     assert keys == [frame for frame in every.values() if frame.is_keyframe]
@@ -165,6 +175,15 @@ def test_frames_are_scaled_to_the_short_side_and_never_up(tmp_path: Path) -> Non
     assert (frame.width, frame.height) == (80, 45)
     assert rgb_of(frame).shape == (45, 80, 3)
     assert sampled(path)[0][0].width == 160
+
+
+def test_scaling_averages_instead_of_picking_pixels(tmp_path: Path) -> None:
+    stripes = np.repeat(np.indices((512, 512)).sum(axis=0)[:, :, None] % 2 * 255, 3, axis=2).astype(np.uint8)
+    path = make_video(
+        tmp_path / "a.mp4", 1, size=(512, 512), pix_fmt="yuv444p", options={"crf": "1"}, picture=lambda _: stripes
+    )
+    for side in (64, 200, 300):
+        assert rgb_of(sampled(path, side=side)[0][0]).std() < 40, side
 
 
 def test_sound_is_described_beside_the_picture(tmp_path: Path) -> None:
