@@ -23,6 +23,7 @@ from mmfs.search.engines import engine_of
 from mmfs.search.lock import space_lock
 from mmfs.search.manifest import (
     Manifest,
+    ShardEntry,
     has_manifest,
     read_manifest,
     remove_manifest,
@@ -32,6 +33,7 @@ from mmfs.search.manifest import (
 from mmfs.search.port import BuildStats, Engine, IndexBuild, Published, SpaceSpec
 from mmfs.search.record import IndexReport, record_shard
 from mmfs.search.spaces import (
+    ShardSource,
     model_of,
     payload_columns,
     read_points,
@@ -78,10 +80,12 @@ def build_index(
         A report for each of ``shards``.
 
     Raises:
-        SearchError: The build process died, or the graph finds too little; nothing was published.
+        SearchError: The table is no embedding table; the build process died, or the graph finds too little, and nothing
+            was published.
         IntegrityError: The finished build differs from the tables; nothing was published.
     """
     table = table_name(space)
+    vector_column(store.tables.spec(table))  # says so when it is no embedding table
     engine = engine or engine_of(store)
     now_us = time.time_ns() // 1000 if now_us is None else now_us
     reports: dict[str, IndexReport] = {}
@@ -123,10 +127,7 @@ class _Builder:
         stale = [
             s for s in shards if base is None or s not in base.shards or base.shards[s].sources != sources[s].paths
         ]
-        changes = {
-            shard: compare_shard(self.store, self.space, sources[shard], base.shards.get(shard) if base else None)
-            for shard in stale
-        }
+        changes = {shard: self._compare(sources[shard], base.shards.get(shard) if base else None) for shard in stale}
         recall = None
         if base is None or any(change.touched for change in changes.values()):
             manifest, recall = self._build(base, published, changes)
@@ -144,6 +145,9 @@ class _Builder:
             )
             for shard in shards
         }
+
+    def _compare(self, source: ShardSource, before: ShardEntry | None) -> Change:
+        return compare_shard(self.store, self.space, source, before, engine=self.engine.name)
 
     def _base(self, published: Published) -> Manifest | None:
         """The published build, if the new one can begin with it."""
@@ -176,7 +180,7 @@ class _Builder:
             )
             if shard not in changes and fits:
                 source = shard_source(self.store, self.space, shard)
-                everything[shard] = compare_shard(self.store, self.space, source, None)
+                everything[shard] = self._compare(source, None)
         return everything
 
     def _attempt(
@@ -239,7 +243,10 @@ class _Builder:
                 self.engine.remove(name, build)
                 remove_manifest(objects, name, build)
         remove_unused_points(
-            objects, name, [read_manifest(objects, name, build) for build in kept if has_manifest(objects, name, build)]
+            objects,
+            name,
+            self.engine.name,
+            [read_manifest(objects, name, build) for build in kept if has_manifest(objects, name, build)],
         )
 
 

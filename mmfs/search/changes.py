@@ -54,10 +54,12 @@ class Change:
         return ShardEntry(build_id, self.source.table_version, self.rows, self.digest, self.source.paths, self.points)
 
 
-def compare_shard(store: Store, space: SpaceSpec, source: ShardSource, before: ShardEntry | None) -> Change:
-    """Compare a shard as it is now with what a build holds of it (None: nothing)."""
+def compare_shard(
+    store: Store, space: SpaceSpec, source: ShardSource, before: ShardEntry | None, *, engine: str
+) -> Change:
+    """Compare a shard as it is now with what a build of an engine holds of it (None: nothing)."""
     now = points_table(read_points(store, space, source))
-    path = write_points(store.objects, space.name, source.shard, now)
+    path = write_points(store.objects, space.name, engine, source.shard, now)
     digest = _digest(source.shard, now)
     if before is None:
         return Change(source, now.num_rows, digest.digest, path, np.arange(now.num_rows), ())

@@ -13,8 +13,7 @@ import pyarrow as pa
 
 from mmfs.errors import SearchError
 from mmfs.search.edge import EdgeIndex
-from mmfs.search.edge_process import EdgeProcess
-from mmfs.search.manifest import POINTS
+from mmfs.search.edge_process import LOG, EdgeProcess
 from mmfs.search.port import BuildStats, Index, IndexBuild, Published, SpaceSpec, no_previous
 from mmfs.store.objects import Objects
 
@@ -78,7 +77,7 @@ class EdgeEngine:
         folder = self._root / space
         if not folder.is_dir():
             return []
-        return sorted(found.name for found in folder.iterdir() if found.is_dir() and found.name != POINTS)
+        return sorted(found.name for found in folder.iterdir() if (found / _DATA).is_dir() or (found / LOG).is_file())
 
     def remove(self, space: str, build_id: str) -> None:
         shutil.rmtree(self._root / space / build_id, ignore_errors=True)

@@ -24,6 +24,8 @@ import pyarrow as pa
 from mmfs.errors import SearchError
 from mmfs.search.port import BuildStats, PayloadColumn, ShardDigest, SpaceSpec
 
+#: What the child said, beside the build.
+LOG = "build.log"
 _HEAD = struct.Struct("<cQ")
 _UPSERT, _DELETE, _FINISH = b"U", b"D", b"F"
 
@@ -39,7 +41,7 @@ class EdgeProcess:
 
     def __init__(self, directory: Path, space: SpaceSpec, *, fresh: bool) -> None:
         self._directory = directory
-        self._log = directory.parent / "build.log"
+        self._log = directory.parent / LOG
         self._log.parent.mkdir(parents=True, exist_ok=True)
         home = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))

@@ -6,7 +6,8 @@ choose rows without a width, while an engine's ``must_not`` would. What a payloa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mmfs.search.conditions import AllOf, AnyOf, Condition, Equals, Missing, OneOf, Range, Without
@@ -36,10 +37,9 @@ def split(condition: sql.Condition, columns: Columns) -> Split:
     Args:
         columns: The columns that the payload holds exactly.
     """
-    parts = condition.items if isinstance(condition, sql.And) else (condition,)
     pushed: list[Condition] = []
     rest: list[sql.Condition] = []
-    for part in parts:
+    for part in conjuncts(condition):
         translated = translate(part, columns)
         if translated is None:
             rest.append(part)
@@ -49,6 +49,15 @@ def split(condition: sql.Condition, columns: Columns) -> Split:
         AllOf(tuple(pushed)) if pushed else None,
         None if not rest else rest[0] if len(rest) == 1 else sql.And(tuple(rest)),
     )
+
+
+def conjuncts(condition: sql.Condition) -> Iterator[sql.Condition]:
+    """The parts that AND joins, however it is nested."""
+    if isinstance(condition, sql.And):
+        for item in condition.items:
+            yield from conjuncts(item)
+    else:
+        yield condition
 
 
 def translate(condition: sql.Condition, columns: Columns, *, wanted: bool = True) -> Condition | None:
@@ -109,7 +118,7 @@ def _compare(column: PayloadColumn, op: sql.Op, value: sql.Value) -> Condition |
         return Equals(column.key, value) if isinstance(value, str) and op == "=" else None
     if column.kind == "truth":
         return Equals(column.key, int(value)) if isinstance(value, bool) and op == "=" else None
-    if isinstance(value, str | bool) or abs(value) > EXACT_INTEGER:
+    if isinstance(value, str | bool) or abs(value) > EXACT_INTEGER or _is_negative_zero(value):
         return None
     match op:
         case "=":
@@ -123,3 +132,8 @@ def _compare(column: PayloadColumn, op: sql.Op, value: sql.Value) -> Condition |
         case ">":
             return Range(column.key, gt=float(value))
     return Range(column.key, gte=float(value))
+
+
+def _is_negative_zero(value: float) -> bool:
+    """SQL tells -0.0 from 0.0 in some comparisons and not in others; only it knows when."""
+    return value == 0 and math.copysign(1.0, value) < 0

@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from mmfs.store import Objects
 
 
-#: Folder of the files of points, shared by the builds of a space.
-POINTS = "points"
-
-
 @dataclass(frozen=True)
 class ShardEntry:
     """One shard in a build.
@@ -125,22 +121,22 @@ def points_table(points: ShardPoints) -> pa.Table:
     )
 
 
-def write_points(objects: Objects, space: str, shard: str, table: pa.Table) -> str:
+def write_points(objects: Objects, space: str, engine: str, shard: str, table: pa.Table) -> str:
     """Keep ids, row hashes and fingerprints of a shard; the file's name, which follows from its content."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema) as file:
         file.write_table(table)
     data = bytes(sink.getvalue())
-    path = f"index/{space}/{POINTS}/{shard}-{digest(data)[:16]}.arrow"
+    path = f"{_points(space, engine)}/{shard}-{digest(data)[:16]}.arrow"
     if not objects.exists(path):
         objects.put(path, data)
     return path
 
 
-def remove_unused_points(objects: Objects, space: str, kept: Iterable[Manifest]) -> None:
-    """Remove the files of points that none of these builds names."""
+def remove_unused_points(objects: Objects, space: str, engine: str, kept: Iterable[Manifest]) -> None:
+    """Remove the files of points that none of these builds, the only ones of this engine, names."""
     used = {entry.points for manifest in kept for entry in manifest.shards.values()}
-    for found in list(objects.list(f"index/{space}/{POINTS}")):
+    for found in list(objects.list(_points(space, engine))):
         if found.path not in used:
             objects.delete(found.path)
 
@@ -157,6 +153,10 @@ def read_points_file(objects: Objects, path: str) -> pa.Table:
         raise SearchError(
             f"{path} is damaged: {error}", mend="remove the folder `index` and materialize qdrant_index again"
         ) from error
+
+
+def _points(space: str, engine: str) -> str:
+    return f"index/{space}/points-{engine}"
 
 
 def _path(space: str, build_id: str) -> str:

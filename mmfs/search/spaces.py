@@ -198,9 +198,10 @@ def _payload(
 
 
 def _is_exact(values: pa.Array, kind: Kind) -> bool:
-    """Whether filters compare these values as SQL does: finite, and not beyond what float64 holds."""
+    """Whether filters compare these values as SQL does: finite, no -0.0, and not beyond what float64 holds."""
     if kind == "number":
-        return bool(pc.all(pc.is_finite(values)).as_py() in (True, None))
+        known = values.drop_null().to_numpy(zero_copy_only=False)
+        return bool(np.isfinite(known).all() and not np.signbit(known[known == 0]).any())
     if kind == "integer":
         return bool(pc.all(pc.less_equal(pc.abs(values), EXACT_INTEGER)).as_py() in (True, None))
     return True

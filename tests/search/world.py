@@ -17,6 +17,7 @@ from mmfs.features.tablespec import table_of
 from mmfs.store import PackWriter, Store
 
 DIM = 16
+_ANCHORS = np.random.default_rng(7).uniform(0, 255, (DIM, 3))
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (40, 50, 230), "yellow": (230, 220, 40)}
 
 
@@ -48,8 +49,7 @@ class OtherEmbeddings(ColourEmbeddings):
 
 def embed(colour: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """A colour (0-255 each) as a unit vector, float32 [16]."""
-    anchors = np.random.default_rng(7).uniform(0, 255, (DIM, 3))
-    near = np.exp(-((anchors - np.asarray(colour, float)) ** 2).sum(axis=1) / 2e4)
+    near = np.exp(-((_ANCHORS - np.asarray(colour, float)) ** 2).sum(axis=1) / 2e4)
     return (near / np.linalg.norm(near)).astype(np.float32)
 
 
@@ -57,7 +57,9 @@ def media_id(number: int) -> str:
     return f"{number:032x}"
 
 
-def media(number: int, colour: str = "red", *, frames: int = 1, caption: str | None = None, **columns: Any) -> dict[str, Any]:
+def media(
+    number: int, colour: str = "red", *, frames: int = 1, caption: str | None = None, **columns: Any
+) -> dict[str, Any]:
     """One media of the world; `columns` are those of raw_media."""
     kind = "video" if frames > 1 else "image"
     return {

@@ -1,0 +1,208 @@
+"""Builds: only what changed is written, what came out is checked, and nothing half-done is ever seen."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mmfs.errors import IntegrityError, MmfsError, SearchError
+from mmfs.search import Hits, build_index
+from mmfs.search.build import LowRecallError, check_build
+from mmfs.search.edge_engine import EdgeEngine
+from mmfs.search.lock import space_lock
+from mmfs.search.manifest import Manifest, read_manifest, spaces_of
+from mmfs.search.port import BuildStats, ShardDigest
+from mmfs.store import Store
+from mmfs.store.faults import arm
+from tests.search.engines import SPACE, engine
+from tests.search.world import OtherEmbeddings, media, write_shard
+
+Ask = Callable[..., Hits]
+TABLE = "colour_embeddings"
+SHARDS = ["000000", "000001"]
+
+pytestmark = pytest.mark.filterwarnings("ignore:(Payload indexes|Local mode):UserWarning")
+
+
+def published(store: Store) -> tuple[str, str | None]:
+    """Space and build that answer."""
+    (space,) = spaces_of(store.objects, TABLE)
+    return space, EdgeEngine(store.objects).published(space).current
+
+
+def leftovers(store: Store) -> list[str]:
+    space, _ = published(store)
+    return EdgeEngine(store.objects).builds(space)
+
+
+def test_building_again_writes_only_what_changed(fresh: Store, tmp_path: Path) -> None:
+    made = engine("memory", tmp_path)
+    first = build_index(fresh, TABLE, SHARDS, engine=made)
+    assert {shard: (r.rows, r.computed, r.carried) for shard, r in first.items()} == {
+        "000000": (10, 10, 0),
+        "000001": (13, 13, 0),
+    }
+    again = build_index(fresh, TABLE, SHARDS, engine=made)
+    assert [(r.computed, r.changed, r.build_id) for r in again.values()] == [
+        (0, False, first["000000"].build_id) for _ in SHARDS
+    ]
+    write_shard(fresh, "000001", [media(10, "red", frames=12, caption="A red kite", width=1920, height=1080)])
+    third = build_index(fresh, TABLE, ["000001"], engine=made)
+    assert {shard: (r.rows, r.computed, r.removed) for shard, r in third.items()} == {"000001": (12, 0, 1)}
+    assert third["000001"].indexed_rows == 22
+    assert third["000001"].digest != first["000001"].digest
+
+
+def test_a_changed_column_writes_the_points_of_its_media_and_no_others(fresh: Store, tmp_path: Path) -> None:
+    made = engine("memory", tmp_path)
+    build_index(fresh, TABLE, SHARDS, engine=made)
+    write_shard(
+        fresh,
+        "000001",
+        [media(10, "red", frames=12, caption="A red kite", width=1920, height=1080), media(11, "green", width=101)],
+    )
+    report = build_index(fresh, TABLE, SHARDS, engine=made)
+    assert {shard: r.computed for shard, r in report.items()} == {"000000": 0, "000001": 1}
+
+
+def test_many_changes_build_anew_and_bring_all_shards_up_to_date(fresh: Store, tmp_path: Path) -> None:
+    made = engine("memory", tmp_path)
+    build_index(fresh, TABLE, ["000000"], engine=made)
+    write_shard(fresh, "000000", [media(0, "red")])
+    report = build_index(fresh, TABLE, ["000001"], engine=made)["000001"]
+    assert (report.computed, report.indexed_rows) == (13, 14)
+
+
+def test_the_table_tells_build_version_rows_and_digest_of_each_shard(indexed: Store) -> None:
+    _, build_id = published(indexed)
+    rows = indexed.tables.read("qdrant_index").to_pylist()
+    assert [(row["shard"], row["space"], row["rows"], row["build_id"]) for row in rows] == [
+        ("000000", TABLE, 10, build_id),
+        ("000001", TABLE, 13, build_id),
+    ]
+    assert all(len(row["key_digest"]) == 32 and row["table_version"] == 2 for row in rows)
+
+
+def test_a_shard_without_embeddings_is_passed_over_and_an_emptied_one_leaves_the_index(
+    fresh: Store, tmp_path: Path
+) -> None:
+    made = engine("memory", tmp_path)
+    assert list(build_index(fresh, TABLE, [*SHARDS, "000009"], engine=made)) == SHARDS
+    write_shard(fresh, "000001", [])
+    assert build_index(fresh, TABLE, ["000001"], engine=made)["000001"].indexed_rows == 10
+
+
+def test_rows_of_another_model_go_to_a_space_of_their_own(fresh: Store, tmp_path: Path) -> None:
+    made = engine("memory", tmp_path)
+    build_index(fresh, TABLE, SHARDS, engine=made)
+    write_shard(fresh, "000001", [media(10, "red")], model=OtherEmbeddings())
+    build_index(fresh, TABLE, SHARDS, engine=made)
+    counts = {}
+    for space in spaces_of(fresh.objects, TABLE):
+        build = made.published(space).current
+        assert build is not None
+        counts[read_manifest(fresh.objects, space, build).space.fingerprint] = made.open(
+            replace(SPACE, table=TABLE, fingerprint=space.rpartition("-")[2]), build
+        ).count()
+    assert sorted(counts.values()) == [1, 23]
+
+
+def test_rows_that_do_not_say_their_model_are_refused(fresh: Store) -> None:
+    rows = fresh.tables.read(TABLE, shard="000000").slice(0, 3)
+    fresh.tables.update(TABLE, "000000", lambda _: rows.drop_columns("shard"))
+    with pytest.raises(SearchError, match="does not say which model"):
+        build_index(fresh, TABLE, ["000000"])
+    with pytest.raises(SearchError, match="not a search space"):
+        build_index(fresh, "frames", ["000000"])
+
+
+def test_a_build_that_differs_from_the_tables_or_finds_too_little_is_not_published() -> None:
+    manifest = Manifest("1", SPACE, 0, {"000000": _entry(10, "aa"), "000001": _entry(0, "00")})
+    right = {"000000": ShardDigest(10, "aa")}
+    check_build(manifest, BuildStats(right, 0.99))
+    with pytest.raises(IntegrityError, match="shard 000000: 9 points for 10 rows"):
+        check_build(manifest, BuildStats({"000000": ShardDigest(9, "aa")}))
+    with pytest.raises(IntegrityError, match="shard 000000"):
+        check_build(manifest, BuildStats({"000000": ShardDigest(10, "ab")}))
+    with pytest.raises(IntegrityError, match="shard 000002: 1 points for 0 rows"):
+        check_build(manifest, BuildStats({**right, "000002": ShardDigest(1, "cc")}))
+    with pytest.raises(LowRecallError, match=r"0\.900"):
+        check_build(manifest, BuildStats(right, 0.9))
+
+
+def _entry(rows: int, digest: str):  # type: ignore[no-untyped-def]
+    from mmfs.search.manifest import ShardEntry
+
+    return ShardEntry("1", 0, rows, digest, {}, "")
+
+
+def test_builders_queue_and_say_who_holds_the_lock(fresh: Store) -> None:
+    with space_lock(fresh.objects, TABLE, 1.0), pytest.raises(SearchError, match=f"process {os.getpid()}"):
+        build_index(fresh, TABLE, SHARDS, lock_timeout_s=0.0)
+
+
+def test_the_published_build_answers_after_a_death_anywhere_and_a_second_run_converges(fresh: Store, ask: Ask) -> None:
+    """The builder is killed before it seals, before and after it publishes; its child process once."""
+    build_index(fresh, TABLE, SHARDS)
+    before = published(fresh)
+    write_shard(fresh, "000001", [media(10, "red", frames=12, width=1920, height=1080), media(12, "blue", frames=6)])
+
+    def kill_child() -> None:
+        for child in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split():
+            if "edge_process" in Path(f"/proc/{child}/cmdline").read_text():
+                os.kill(int(child), signal.SIGKILL)
+
+    with arm("search.before_finish", kill_child), pytest.raises(SearchError, match="killed by signal 9"):
+        build_index(fresh, TABLE, SHARDS)
+    assert published(fresh) == before
+    assert leftovers(fresh) == [before[1]]
+
+    _killed(fresh, "search.before_publish")
+    assert published(fresh) == before
+    assert len(leftovers(fresh)) == 2  # the dead builder's, which nobody reads
+    hits = ask(fresh, "red", k=100)
+    assert hits.info.build_id == before[1]
+    assert hits.info.lag_rows == 7  # six new rows, and one that is gone
+    assert (len(hits), hits.info.dropped) == (22, 1)
+
+    _killed(fresh, "search.after_publish")
+    after = published(fresh)
+    assert after != before
+    assert fresh.tables.read("qdrant_index", shard="000001").to_pylist()[0]["build_id"] == before[1]
+
+    report = build_index(fresh, TABLE, SHARDS)
+    assert (report["000001"].computed, report["000001"].rows, report["000001"].changed) == (0, 18, True)
+    assert published(fresh) == after
+    assert ask(fresh, "red", k=100).info.lag_rows == 0
+
+
+def _killed(store: Store, point: str) -> None:
+    code = (
+        "from mmfs.search import build_index; from mmfs.store import Store; from mmfs.settings import Settings\n"
+        f"store = Store.open({store.url!r}, settings=Settings(device='cpu'))\n"
+        f"build_index(store, {TABLE!r}, {SHARDS!r})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "_MMFS_FAULT": f"{point}:kill"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+
+def test_a_build_process_that_fails_says_why(tmp_path: Path) -> None:
+    made = EdgeEngine(engine("edge", tmp_path)._objects)  # type: ignore[attr-defined]
+    build = made.begin(replace(SPACE, dim=0), "1", base=None)
+    with pytest.raises(SearchError, match="ended with status 1") as caught:
+        build.finish()
+    assert "the published index still answers" in caught.value.mend
+    build.abandon()
+    assert isinstance(caught.value, MmfsError)
