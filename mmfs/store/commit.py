@@ -88,21 +88,23 @@ def commit_shard(
     stats = _stats(spec, rows)
     conflicts = failures = 0
     while True:
-        with delta_errors(name):
-            handle = log.open(name)
-            now = handle.transaction_version(app_id(name, shard))
-            if now == number and any(found.path == file.path for found in snapshot_of(name, handle).files):
-                return handle.version()  # ours is there: this try or an earlier one whose reply was lost
-            if (-1 if now is None else now) != planned.app_version:
-                raise stale(planned)
-        if check:
-            check(handle.version())
         try:
-            fault_point("tables.before_commit")
-            commit_file(
-                handle, name, file, app_version=number, stats=stats, info=dict(info), next_only=check is not None
-            )
-            fault_point("tables.after_commit")
+            with log.newest(name, "commit") as handle:
+                with delta_errors(name):
+                    now = handle.transaction_version(app_id(name, shard))
+                    found = snapshot_of(name, handle).of(shard) if now == number else ()
+                if any(there.path == file.path for there in found):
+                    return handle.version()  # ours is there: this try or an earlier one whose reply was lost
+                if (-1 if now is None else now) != planned.app_version:
+                    raise stale(planned)
+                if check:
+                    check(handle.version())
+                fault_point("tables.before_commit")
+                next_only = check is not None
+                commit_file(handle, name, file, app_version=number, stats=stats, info=dict(info), next_only=next_only)
+                fault_point("tables.after_commit")
+        except StalePlanError:
+            raise
         except ConflictError as error:
             conflicts += 1
             if conflicts == _CONFLICT_TRIES:

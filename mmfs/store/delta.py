@@ -8,16 +8,22 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
 
 from mmfs.errors import StoreError
 from mmfs.schemas import TableSpec
+from mmfs.store.arrays import empty_table, repeated_text
 from mmfs.store.objects import Objects
 from mmfs.store.specs import configuration_of, spec_of
+
+_LISTED = pa.schema([("path", pa.string()), ("shard", pa.string()), ("rows", pa.int64()), ("size_bytes", pa.int64())])
 
 
 @dataclass(frozen=True)
@@ -39,15 +45,27 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One version of one table: its spec, and its files sorted by shard."""
+    """One version of one table.
+
+    Attributes:
+        version: The Delta version.
+        spec: Columns, key and grain at that version.
+        listed: Its files as columns ``path``, ``shard``, ``rows``, ``size_bytes``, sorted by shard. A store may have
+            ten thousand of them, so they become objects only when somebody asks.
+    """
 
     version: int
     spec: TableSpec
-    files: tuple[DataFile, ...]
+    listed: pa.Table
+
+    @cached_property
+    def files(self) -> tuple[DataFile, ...]:
+        """All files, sorted by shard."""
+        return _data_files(self.listed)
 
     def of(self, shard: str) -> tuple[DataFile, ...]:
         """The files of one shard: none when it was never written."""
-        return tuple(file for file in self.files if file.shard == shard)
+        return _data_files(self.listed.filter(pc.is_in(self.listed.column("shard"), repeated_text(shard, 1))))
 
 
 class ConflictError(Exception):
@@ -61,7 +79,7 @@ class DeltaLog:
         self._objects = objects
         self._keep_log_days = keep_log_days
         self._lock = threading.Lock()
-        self._handles: dict[str, tuple[threading.Lock, DeltaTable]] = {}
+        self._handles: dict[tuple[str, str], tuple[threading.Lock, DeltaTable]] = {}
         self._snapshots: dict[tuple[str, int], Snapshot] = {}
 
     def create(self, spec: TableSpec) -> bool:
@@ -97,14 +115,24 @@ class DeltaLog:
             except TableNotFoundError as error:
                 raise unknown_table(name) from error
 
+    @contextmanager
+    def newest(self, name: str, use: Literal["read", "commit"] = "read") -> Iterator[DeltaTable]:
+        """The shared handle of a table, brought up to date and held for this thread alone.
+
+        Readers and writers have one each, so that no reader waits for a commit.
+        """
+        lock, handle = self._shared(name, use)
+        with lock:
+            with delta_errors(name):
+                handle.update_incremental()
+            yield handle
+
     def snapshot(self, name: str, version: int | None = None) -> Snapshot:
         """The table as it is now, or at a version."""
         if version is not None:
             known = self._snapshots.get((name, version))
             return known or self._remember(name, self.open(name, version))
-        lock, handle = self._shared(name)
-        with lock, delta_errors(name):
-            handle.update_incremental()
+        with self.newest(name) as handle:
             known = self._snapshots.get((name, handle.version()))
             return known or self._remember(name, handle)
 
@@ -124,12 +152,12 @@ class DeltaLog:
         except ConflictError as error:
             raise StoreError(str(error), where=name, mend="run again") from error
 
-    def _shared(self, name: str) -> tuple[threading.Lock, DeltaTable]:
-        found = self._handles.get(name)
+    def _shared(self, name: str, use: str) -> tuple[threading.Lock, DeltaTable]:
+        found = self._handles.get((name, use))
         if found is None:
             handle = self.open(name)
             with self._lock:
-                found = self._handles.setdefault(name, (threading.Lock(), handle))
+                found = self._handles.setdefault((name, use), (threading.Lock(), handle))
         return found
 
     def _remember(self, name: str, handle: DeltaTable) -> Snapshot:
@@ -147,14 +175,21 @@ class DeltaLog:
 def snapshot_of(name: str, handle: DeltaTable) -> Snapshot:
     """What an open handle shows."""
     actions = pa.RecordBatchReader.from_stream(handle.get_add_actions(flatten=True)).read_all()
-    if actions.num_rows:
-        columns = [actions.column(c).to_pylist() for c in ("path", "partition.shard", "num_records", "size_bytes")]
-        rows = zip(*columns, strict=True)
-        files = sorted((DataFile(f"{name}/{path}", *rest) for path, *rest in rows), key=lambda f: (f.shard, f.path))
-    else:
-        files = []
     spec = spec_of(name, pa.schema(handle.schema()), handle.metadata())
-    return Snapshot(handle.version(), spec, tuple(files))
+    if not actions.num_rows:
+        return Snapshot(handle.version(), spec, empty_table(_LISTED))
+    columns = [actions.column(column) for column in ("path", "partition.shard", "num_records", "size_bytes")]
+    folder = repeated_text(f"{name}/", actions.num_rows)
+    columns[0] = pc.binary_join_element_wise(folder, columns[0], repeated_text("", actions.num_rows))
+    listed = pa.Table.from_arrays(
+        [column.cast(field.type) for column, field in zip(columns, _LISTED, strict=True)], schema=_LISTED
+    )
+    order = pc.sort_indices(listed, sort_keys=[("shard", "ascending"), ("path", "ascending")])
+    return Snapshot(handle.version(), spec, listed.take(order))
+
+
+def _data_files(listed: pa.Table) -> tuple[DataFile, ...]:
+    return tuple(DataFile(*row) for row in zip(*(column.to_pylist() for column in listed.columns), strict=True))
 
 
 def commit_file(

@@ -62,7 +62,12 @@ class Sql:
         """Run SQL that mmfs made itself."""
         engine = QueryBuilder()
         for name in sorted(tables):
-            engine.register(name, self._tables.log.open(name, versions.get(name)))
+            version = versions.get(name)
+            if version is None:
+                with self._tables.log.newest(name) as handle:
+                    engine.register(name, handle)  # what it shows now, whatever becomes of the handle
+            else:
+                engine.register(name, self._tables.log.open(name, version))
         try:
             found = pa.RecordBatchReader.from_stream(engine.execute(text)).read_all()
         except (DeltaError, pa.ArrowException, OSError, ValueError) as error:

@@ -121,8 +121,10 @@ class Tables:
         """
         if files is None:
             snapshot = self.log.snapshot(name, version)
-            wanted = {shard} if isinstance(shard, str) else None if shard is None else set(shard)
-            chosen = [file for file in snapshot.files if wanted is None or file.shard in wanted]
+            wanted = [shard] if isinstance(shard, str) else shard
+            chosen = (
+                list(snapshot.files) if wanted is None else [f for s in sorted(set(wanted)) for f in snapshot.of(s)]
+            )
             spec = snapshot.spec
         else:
             chosen, spec = sorted(files, key=lambda file: (file.shard, file.path)), self.spec(name)
