@@ -40,6 +40,7 @@ class LocalObjects(Objects):
         staged = data if isinstance(data, Path) and moves else self._root / "staging" / uuid.uuid4().hex
         try:
             staged.parent.mkdir(parents=True, exist_ok=True)
+            new = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
             target.parent.mkdir(parents=True, exist_ok=True)
             if not isinstance(data, Path):
                 with staged.open("xb") as file:
@@ -52,7 +53,8 @@ class LocalObjects(Objects):
                 os.link(staged, target)  # unlike a rename, a link never replaces
             else:
                 os.replace(staged, target)
-            _sync(target.parent)
+            for folder in (target.parent, *(folder.parent for folder in new)):
+                _sync(folder)
         except FileExistsError as error:
             raise StoreError(f"{path} exists already", where=self.url, mend="choose another name") from error
         except OSError as error:

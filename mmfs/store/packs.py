@@ -10,6 +10,7 @@ import hashlib
 import re
 import tarfile
 import tempfile
+import uuid
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -131,10 +132,9 @@ class PackWriter:
 
 def _unfinished(objects: Objects) -> IO[bytes]:
     """A file beside the store where it can be renamed into place, else in the machine's temporary folder."""
-    staging = objects.local_path("staging")
-    if staging is not None:
-        staging.mkdir(parents=True, exist_ok=True)
-    return tempfile.NamedTemporaryFile(dir=staging, prefix="pack-", suffix=".tar", delete=False)
+    folder = objects.local_path("staging") or Path(tempfile.gettempdir())
+    folder.mkdir(parents=True, exist_ok=True)
+    return (folder / f"pack-{uuid.uuid4().hex}.tar").open("xb")
 
 
 def read_blobs(objects: Objects, refs: Sequence[BlobRef], *, verify: bool = True) -> list[bytes]:
