@@ -137,8 +137,8 @@ def test_a_file_over_its_deadline_is_given_up_after_a_second_try(tmp_path: Path)
 
 def test_a_file_that_needs_too_much_memory_is_given_up_and_says_which_setting(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    path.write_bytes(image_bytes(Image.new("1", (12_000, 9_000)), "PNG"))
-    with Guard(GuardLimits(memory_mb=320), workers=1) as guard:
+    path.write_bytes(image_bytes(Image.new("1", (13_000, 13_000)), "PNG"))
+    with Guard(GuardLimits(memory_mb=512), workers=1) as guard:
         (probed,) = guard.probe([ProbeJob("big", path)])
         assert isinstance(probed, Probed)
         job = FrameJob("big", path, probed.info.sha256, None, FramesConfig())
