@@ -11,14 +11,24 @@ if TYPE_CHECKING:
     from mmfs.store import Store
 
 _PICTURES = pa.array(["image", "video"])
+#: What the list of rendered scenes says of each of them.
+_RENDERED = '"scene"'
 _REAL = "MMFS_CLIP__MODEL=ViT-B-32 MMFS_CLIP__PRETRAINED=laion2b_s34b_b79k gives real weights"
 SEMANTIC = f"demo model: not trained for photographs; {_REAL}"
 BY_CAPTIONS = f"demo model: not trained for photographs, so captions were searched as text; {_REAL}"
 
 
-def has_photographs(store: Store) -> bool:
-    """Whether any picture or video is not a rendered scene. Rendered ones say so in their attributes."""
-    rows = store.tables.read("raw_media", columns=["kind", "attributes"])
-    pictures = pc.is_in(rows.column("kind"), value_set=_PICTURES)
-    rendered = pc.fill_null(pc.match_substring(rows.column("attributes"), '"scene"'), False)
-    return bool(pc.any(pc.and_(pictures, pc.invert(rendered))).as_py())
+def has_photographs(store: Store, where: str | None) -> bool:
+    """Whether any picture or video that meets the condition is not a rendered scene, which say so in their attributes.
+
+    Raises:
+        WhereError: The condition is wrong.
+    """
+    rows = store.tables.read("raw_media", columns=["media_id", "kind", "attributes"])
+    rendered = pc.fill_null(pc.match_substring(rows.column("attributes"), _RENDERED), False)
+    photographs = rows.filter(pc.and_(pc.is_in(rows.column("kind"), value_set=_PICTURES), pc.invert(rendered)))
+    if where is None or photographs.num_rows == 0:
+        return bool(photographs.num_rows > 0)
+    chosen = store.select("frame", where=where).column("media_id")
+    found = pc.any(pc.is_in(photographs.column("media_id"), value_set=chosen.combine_chunks())).as_py()
+    return bool(found)

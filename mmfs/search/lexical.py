@@ -39,7 +39,7 @@ class Words:
         """How well each text answers, float64 [N]; 0 where it has none of the words.
 
         >>> Words(["a red ball", "a blue cube"]).scores("red balls").round(2).tolist()
-        [1.5, 0.0]
+        [1.39, 0.0]
         """
         total = np.zeros(self._size)
         for word in set(words_of(query)):

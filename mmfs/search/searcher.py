@@ -76,7 +76,7 @@ class Searcher:
             return self._by_captions(query, started, label=None)
         encoder = encoder or self._encoder(query.space)
         label = None
-        if getattr(encoder, "is_demo", False) and labels.has_photographs(self._store):
+        if getattr(encoder, "is_demo", False) and labels.has_photographs(self._store, query.where):
             label = labels.SEMANTIC
             if query.text is not None and not query.has_examples and self._caption_index():
                 return self._by_captions(query, started, label=labels.BY_CAPTIONS)

@@ -11,10 +11,13 @@ import pytest
 
 from mmfs.errors import SearchError, WhereError
 from mmfs.search import Hits, SearchQuery, build_index, search
+from mmfs.search.checks import index_differences
 from mmfs.settings import Settings
 from mmfs.store import Store
+from tests.search.engines import engine
 from tests.search.world import ColourEmbeddings, OtherEmbeddings, embed, media, media_id, replace, write_shard
 
+pytestmark = pytest.mark.filterwarnings("ignore:(Payload indexes|Local mode):UserWarning")
 Ask = Callable[..., Hits]
 TABLE = "colour_embeddings"
 
@@ -136,7 +139,7 @@ def test_a_wrong_or_hostile_condition_is_refused_and_nothing_runs(indexed: Store
 
 
 def test_a_wrong_column_is_named_with_those_there_are(indexed: Store, ask: Ask) -> None:
-    with pytest.raises(WhereError, match="widht.*did you mean width") as caught:
+    with pytest.raises(WhereError, match=r"widht.*did you mean width") as caught:
         ask(indexed, "red", where="widht > 3")
     assert "frame_width" in caught.value.mend
 
@@ -187,7 +190,7 @@ def test_an_index_that_does_not_exist_says_what_makes_it(fresh: Store, ask: Ask)
 
 
 def test_a_query_of_another_model_is_refused_by_name(indexed: Store, ask: Ask) -> None:
-    with pytest.raises(SearchError, match="built with .*, but queries are encoded with OtherEmbeddings"):
+    with pytest.raises(SearchError, match=r"built with .*, but queries are encoded with OtherEmbeddings"):
         ask(indexed, "red", encoder=OtherEmbeddings())
     assert set(numbers(ask(indexed, like=(key(2),), k=2, encoder=OtherEmbeddings()))) == {2}
 
@@ -242,9 +245,29 @@ def test_a_demo_model_on_photographs_searches_captions_and_says_so(tmp_path: Pat
     assert words.info.label is not None
     assert "demo model: not trained for photographs" in words.info.label
     assert "MMFS_CLIP__MODEL" in words.info.label
+    assert ask(store, "blue", encoder=demo, where="uri LIKE '%/1.%'").info.label is None
     example = ask(store, like=(key(1),), encoder=demo)
     assert (numbers(example), example.info.space) == ([2], TABLE)
     assert example.info.label is not None
+
+
+def test_the_check_of_an_index_tells_how_it_differs_from_its_table(fresh: Store, tmp_path: Path) -> None:
+    made = engine("memory", tmp_path)
+    assert index_differences(fresh, TABLE, "000001", engine=made) == [
+        "colour_embeddings has rows but no published index"
+    ]
+    build_index(fresh, TABLE, ["000000", "000001"], engine=made)
+    assert index_differences(fresh, TABLE, "000001", engine=made) == []
+    write_shard(
+        fresh, "000001", [media(10, "red", frames=12, caption="A red kite", width=9), media(11, "green", width=100)]
+    )
+    assert index_differences(fresh, TABLE, "000001", engine=made) == [
+        "the index of colour_embeddings has 13 points, some of them in an older state"
+    ]
+    write_shard(fresh, "000001", [media(10, "red")])
+    assert index_differences(fresh, TABLE, "000001", engine=made) == [
+        "the index of colour_embeddings has 13 points for 1 rows"
+    ]
 
 
 def test_hits_say_where_they_come_from_when_saved_as_a_subset(indexed: Store, ask: Ask) -> None:

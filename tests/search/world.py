@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (40, 50, 230), 
 class ColourEmbeddings(Feature):
     """Where a picture's mean colour lies, by its distance to sixteen anchors."""
 
-    outputs = {"vector": Vector(DIM)}  # type: ignore[assignment]
+    outputs: ClassVar = {"vector": Vector(DIM)}  # type: ignore[misc]
     is_demo = False
 
     def encode_images(self, images: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
