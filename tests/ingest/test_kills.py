@@ -51,7 +51,7 @@ def expected(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str
     return [store.tables.digest(name) for name in TABLES]
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(2, 40))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 40))])
 def test_kills_at_random_places_change_nothing_in_the_end(
     tmp_path: Path, folder: Path, expected: list[str], seed: int
 ) -> None:
