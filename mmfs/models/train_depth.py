@@ -8,20 +8,19 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmfs.media.scenes.scene import HEIGHT, WIDTH
-
 if TYPE_CHECKING:
     import torch
 
-INPUT_HEIGHT, INPUT_WIDTH = HEIGHT // 2, WIDTH // 2
+# Frames are squeezed a little in width, so that both sides are multiples of the deepest stride, 32.
+INPUT_HEIGHT, INPUT_WIDTH = 96, 128
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MODEL_CONFIG: dict[str, Any] = {
-    "depths": [1, 1, 2, 1],
-    "hidden_sizes": [24, 40, 80, 128],
-    "num_attention_heads": [1, 1, 2, 4],
+    "depths": [1, 1, 2, 2],
+    "hidden_sizes": [24, 48, 96, 144],
+    "num_attention_heads": [1, 2, 4, 6],
     "mlp_ratios": [2, 2, 3, 3],
     "sr_ratios": [8, 4, 2, 1],
-    "decoder_hidden_size": 32,
+    "decoder_hidden_size": 24,
     "drop_path_rate": 0.0,
     "max_depth": 20,
 }
@@ -29,7 +28,7 @@ PROCESSOR_CONFIG: dict[str, Any] = {
     "image_processor_type": "DPTImageProcessor",
     "do_resize": True,
     "size": {"height": INPUT_HEIGHT, "width": INPUT_WIDTH},
-    "keep_aspect_ratio": True,
+    "keep_aspect_ratio": False,
     "ensure_multiple_of": 32,
     "resample": 3,
     "do_rescale": True,
@@ -47,14 +46,14 @@ def train_depth(
     *,
     steps: int,
     seed: int = 0,
-    peak_rate: float = 2e-3,
+    peak_rate: float = 1.2e-3,
     report: Callable[[int, float], None] | None = None,
 ) -> None:
     """Trains for `steps` batches and writes a folder for transformers' AutoModelForDepthEstimation.
 
     Args:
         batches: at least `steps` batches: "frames.image" uint8 [B, 3, H, W] and "depth", the true distance along the
-            camera's axis in metres, float32 [B, H, W] or at half that size.
+            camera's axis in metres, float [B, h, w] of the same aspect.
         directory: receives configuration, preprocessing and weights (float16).
         steps: how many batches are used; the learning rate falls to 0 over them.
         seed: of the initial weights and of the mirroring of pictures.
@@ -88,7 +87,7 @@ def train_depth(
 
 
 def prepare(images: torch.Tensor) -> torch.Tensor:
-    """What the model's preprocessing does to scene frames: uint8 [B, 3, H, W] to float32 [B, 3, 128, 160]."""
+    """What the model's preprocessing does to scene frames: uint8 [B, 3, H, W] to float32 [B, 3, 96, 128]."""
     import torch
 
     size = (INPUT_HEIGHT, INPUT_WIDTH)
@@ -99,12 +98,11 @@ def prepare(images: torch.Tensor) -> torch.Tensor:
 
 
 def _at_input_size(depth: torch.Tensor) -> torch.Tensor:
-    """Depth [B, H, W] averaged down to the model's size."""
+    """Depth [B, h, w] averaged down to the model's size: float32 [B, 96, 128]."""
     import torch
 
-    if tuple(depth.shape[-2:]) == (INPUT_HEIGHT, INPUT_WIDTH):
-        return depth
-    return torch.nn.functional.interpolate(depth[:, None], size=(INPUT_HEIGHT, INPUT_WIDTH), mode="area")[:, 0]
+    size = (INPUT_HEIGHT, INPUT_WIDTH)
+    return torch.nn.functional.interpolate(depth[:, None].float(), size=size, mode="area")[:, 0]
 
 
 def _schedule(step: int, steps: int) -> float:
