@@ -301,6 +301,7 @@ _TRAINING_RUNS = TableSpec(
         Column("world_size", pa.int64(), "Ranks."),
         Column("batch_size", pa.int64(), "Samples a rank and step."),
         Column("drop_last", pa.bool_(), "Whether the last partial batch is dropped."),
+        Column("stream", pa.bool_(), "Whether batches straddle epochs (`loader.stream()`)."),
         Column("started_at_us", pa.int64(), "Start.", "microseconds since 1970, UTC"),
         Column(
             "ended_at_us",
@@ -309,6 +310,7 @@ _TRAINING_RUNS = TableSpec(
             "microseconds since 1970, UTC",
         ),
         Column("last_position", pa.int64(), "Position after the last delivered batch; null while running."),
+        Column("last_step", pa.int64(), "Global step after the last delivered batch; null while running."),
     ),
 )
 _TOMBSTONES = TableSpec(

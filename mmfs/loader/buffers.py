@@ -8,9 +8,6 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
-#: References to a pooled array that nobody else holds: the pool's list, the loop variable, getrefcount's argument.
-_OWN_REFERENCES = 3
-
 
 class BufferPool:
     """Arrays by shape and dtype.
@@ -34,7 +31,7 @@ class BufferPool:
         with self._lock:
             kept = self._arrays.setdefault((shape, dtype), [])
             for array in kept:
-                if sys.getrefcount(array) == _OWN_REFERENCES:
+                if sys.getrefcount(array) == _UNHELD:
                     return array
             array = self._new(shape, dtype)
             if len(kept) < self._most:
@@ -49,3 +46,14 @@ class BufferPool:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         raw: npt.NDArray[np.generic] = torch.empty(size, dtype=torch.uint8, pin_memory=True).numpy()
         return raw.view(dtype).reshape(shape)
+
+
+def _references_when_unheld() -> int:
+    """What getrefcount says, in the loop of `BufferPool.take`, of an array that only the pool holds."""
+    kept = [np.empty(0)]
+    for array in kept:
+        return sys.getrefcount(array)
+    raise AssertionError("unreachable")
+
+
+_UNHELD = _references_when_unheld()

@@ -62,7 +62,7 @@ class Join:
             draw: Numbers [n] that choose among several rows of a media; None: the first.
         """
         while True:
-            first, count = self._locate(rows)
+            first, count, guessed = self._locate(rows)
             there = count > 0
             if draw is not None:
                 first = first + draw % np.maximum(count, 1)
@@ -72,17 +72,16 @@ class Join:
             wrong = there & ~self._same_key(records, keys)
             if not wrong.any():
                 return records, there
-            unequal = np.unique(self._base.file_of(rows[wrong]))
-            if not self._lines_up[unequal].any():
+            if not guessed[wrong].all():
                 raise IntegrityError(
                     f"rows of {self.table.name} are not where their keys say",
                     mend="run `mmfs verify`; materialize the shard and pin again",
                 )
-            self._lines_up[unequal] = False
+            self._lines_up[np.unique(self._base.file_of(rows[wrong]))] = False
 
     def several(self, rows: Int64s) -> tuple[Records, Int64s]:
         """All records of each base row's media, one after the other, and how many each has, int64 [n]."""
-        first, count = self._locate(rows)
+        first, count, _ = self._locate(rows)
         starts = np.cumsum(count) - count
         each = np.arange(int(count.sum()), dtype=np.int64) + np.repeat(first - starts, count)
         return (self.table.take(each) if each.size else np.zeros(0, self.table.dtype)), count
@@ -94,16 +93,17 @@ class Join:
             same &= found.index == keys.index
         return same
 
-    def _locate(self, rows: Int64s) -> tuple[Int64s, Int64s]:
+    def _locate(self, rows: Int64s) -> tuple[Int64s, Int64s, Mask]:
+        """First row in the other table and how many, for base rows; and which of them were guessed by place."""
         files = self._base.file_of(rows)
         by_place = self._lines_up[files]
         if by_place.all():
-            return rows + self._shift[files], np.ones(len(rows), np.int64)
+            return rows + self._shift[files], np.ones(len(rows), np.int64), by_place
         for number in np.unique(files[~by_place & ~self._mapped[files]]).tolist():
             self._make_map(number)
         spans = self._map.take(rows)
         first = np.where(by_place, rows + self._shift[files], spans["first"])
-        return first, np.where(by_place, 1, spans["count"])
+        return first, np.where(by_place, 1, spans["count"]), by_place
 
     def _make_map(self, number: int) -> None:
         with self._lock:

@@ -72,7 +72,7 @@ class RunRecorder:
             "stream": is_stream,
             "started_at_us": time.time_ns() // 1000,
         }
-        self._write(dict(self._segment), is_new=True)
+        self._write(dict(self._segment))
 
     def pause(self, state: State, *, is_stream: bool) -> None:
         """An iteration ended, or was left, at this state."""
@@ -84,18 +84,18 @@ class RunRecorder:
             "last_position": state.position,
             "last_step": state.step,
         }
-        self._write(self._segment | ending, is_new=False)
+        self._write(self._segment | ending)
         if self._writer is not None:
             self._writer.join(_WAIT_S)
 
-    def _write(self, row: dict[str, Any], *, is_new: bool) -> None:
+    def _write(self, row: dict[str, Any]) -> None:
         before = self._writer
 
         def write() -> None:
             if before is not None:
                 before.join()
             try:
-                self._store.tables.update(RUNS, self._run, lambda rows: _with_segment(rows, row, is_new=is_new))
+                self._store.tables.update(RUNS, self._run, lambda rows: _with_segment(rows, row))
             except (MmfsError, OSError) as error:
                 log.warning("run %s is not recorded: %s", self._run, error)
 
@@ -103,13 +103,11 @@ class RunRecorder:
         self._writer.start()
 
 
-def _with_segment(rows: pa.Table, row: dict[str, Any], *, is_new: bool) -> pa.Table:
-    """The rows with one segment more, or with the last one replaced."""
-    spec = BASE_TABLES[RUNS]
-    kept = rows.sort_by("segment")
-    if not is_new and kept.num_rows:
-        kept = kept.slice(0, kept.num_rows - 1)
-    number = kept.num_rows
-    schema = pa.schema([(column.name, column.type) for column in spec.columns])
-    added = pa.Table.from_pylist([{**row, "segment": number}], schema=schema)
-    return pa.concat_tables([kept.select(schema.names).cast(schema), added])
+def _with_segment(rows: pa.Table, row: dict[str, Any]) -> pa.Table:
+    """The rows with this segment: in place of the one that began at the same instant, else as one more."""
+    schema = pa.schema([(column.name, column.type) for column in BASE_TABLES[RUNS].columns])
+    kept = rows.sort_by("segment").to_pylist()
+    own = [number for number, other in enumerate(kept) if other["started_at_us"] == row["started_at_us"]]
+    number = own[0] if own else len(kept)
+    kept[number : number + 1] = [{**row, "segment": number}]
+    return pa.Table.from_pylist(kept, schema=schema)
