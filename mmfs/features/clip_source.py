@@ -22,6 +22,7 @@ from mmfs.settings import DEMO_CLIP_DIR, ClipConfig
 SETTING = "MMFS_CLIP__MODEL"
 _CONFIG = "open_clip_config.json"
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
+_HUB_WEIGHTS = _WEIGHTS[:2]  # model.safetensors on the hub is the same model in the form of transformers
 _TOKENIZER = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json")
 _OFFLINE = (
     "connect once, or set MMFS_CLIP__MODEL=local-dir:/path to a directory with open_clip_config.json and "
@@ -40,6 +41,7 @@ class ClipSource:
         weights: The safetensors file; None while it is still on the hub.
         repo: Hub repository of the weights, if they come from one.
         identity: Digest of architecture, preprocessing and weights; of the model's name while weights are missing.
+        weight_names: Files of the repository that may hold the weights, best first.
     """
 
     build: str
@@ -48,6 +50,7 @@ class ClipSource:
     weights: Path | None
     repo: str | None
     identity: str
+    weight_names: tuple[str, ...] = _HUB_WEIGHTS
 
 
 def find_clip(config: ClipConfig) -> ClipSource:
@@ -60,7 +63,8 @@ def find_clip(config: ClipConfig) -> ClipSource:
     if scheme == "local-dir":
         return _in_directory(Path(name).expanduser(), repo=None)
     if scheme == "hf-hub":
-        found, weights = cached_file(name, _CONFIG), cached_file(name, _WEIGHTS[0])
+        found = cached_file(name, _CONFIG)
+        weights = _first_cached(name, _HUB_WEIGHTS)
         if found and weights:
             return _in_directory(found.parent, repo=name)
         return ClipSource(config.model, None, {}, None, name, digest("unreachable", config.model))
@@ -75,7 +79,13 @@ def fetch_clip(config: ClipConfig) -> ClipSource:
     """
     source = find_clip(config)
     if source.weights is None and source.repo is not None:
-        fetch_snapshot(source.repo, (_CONFIG, *_WEIGHTS, *_TOKENIZER), where=SETTING, offline_mend=_OFFLINE)
+        fetch_snapshot(
+            source.repo,
+            (_CONFIG, *_TOKENIZER),
+            one_of=source.weight_names,
+            where=SETTING,
+            offline_mend=_OFFLINE,
+        )
         source = find_clip(config)
     if source.weights is None:
         raise refused(f"what {source.repo or config.model} offers", where=SETTING)
@@ -143,15 +153,20 @@ def _built_in(config: ClipConfig) -> ClipSource:
             where="MMFS_CLIP__PRETRAINED",
             mend=f"tags of {name}: {tags}",
         )
-    repo = known["hf_hub"].rstrip("/")
-    if not repo:
+    organisation, _, rest = known["hf_hub"].partition("/")
+    if not rest:
         raise refused(f"what open_clip offers for {name} {tag}", where="MMFS_CLIP__PRETRAINED")
-    if repo.count("/") > 1:
-        repo = repo.rpartition("/")[0]  # organisation/name/file.bin: the file is a pickle, its safetensors beside it
-    weights = next((found for file in _WEIGHTS if (found := cached_file(repo, file))), None)
+    # organisation/name/ or organisation/name/file.bin: such a file is a pickle, its safetensors may lie beside it.
+    model, _, file = rest.partition("/")
+    repo, names = f"{organisation}/{model}", (str(Path(file).with_suffix(".safetensors")),) if file else _HUB_WEIGHTS
+    weights = _first_cached(repo, names)
     preprocess = {key: known[key] for key in ("mean", "std", "interpolation", "resize_mode") if key in known}
     identity = _identity(architecture, preprocess, weights) if weights else digest("unreachable", name, tag)
-    return ClipSource(name, architecture, preprocess, weights, repo, identity)
+    return ClipSource(name, architecture, preprocess, weights, repo, identity, names)
+
+
+def _first_cached(repo: str, names: tuple[str, ...]) -> Path | None:
+    return next((found for name in names if (found := cached_file(repo, name))), None)
 
 
 def _packaged_architecture(name: str) -> dict[str, Any]:

@@ -24,12 +24,15 @@ def cached_file(repo: str, name: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def fetch_snapshot(repo: str, patterns: Sequence[str], *, where: str, offline_mend: str) -> Path:
+def fetch_snapshot(
+    repo: str, patterns: Sequence[str], *, one_of: Sequence[str] = (), where: str, offline_mend: str
+) -> Path:
     """Download files of a repository into the cache; the directory that holds them.
 
     Args:
         repo: ``organisation/name``.
         patterns: Glob patterns of the files wanted.
+        one_of: Names of which the first that the repository has is wanted too.
         where: The setting that named the model, for the error.
         offline_mend: What to do where there is no network, for the error.
 
@@ -37,16 +40,17 @@ def fetch_snapshot(repo: str, patterns: Sequence[str], *, where: str, offline_me
         ModelError: The repository does not exist or cannot be reached within seconds.
     """
     try:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import HfApi, snapshot_download
         from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
     except ImportError as error:
         raise MissingExtraError(
             "huggingface_hub is not installed", where=where, mend="pip install 'mmfs[compute]'"
         ) from error
     try:
-        # snapshot_download asks for the list of files first and gives up at once where there is no network;
-        # hf_hub_download would try each file for half a minute.
-        return Path(snapshot_download(repo, allow_patterns=list(patterns), etag_timeout=_TIMEOUT_S))
+        # This one question has a time limit; without it, a network that swallows packets would hold us for ever.
+        offered = {file.rfilename for file in HfApi().model_info(repo, timeout=_TIMEOUT_S).siblings or ()}
+        chosen = [name for name in one_of if name in offered][:1]
+        return Path(snapshot_download(repo, allow_patterns=[*patterns, *chosen]))
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise ModelError(
             f"the hub has no public model {repo!r}", where=where, mend=f"check the name; {offline_mend}"

@@ -20,7 +20,7 @@ def registered(settings: Settings) -> dict[str, FeatureSpec]:
     """All features by table name: the shipped ones first, then the modules of ``settings.features`` in order.
 
     Raises:
-        FeatureError: A module does not import or holds no feature, or two features share a table.
+        FeatureError: A module does not import or holds no feature, two features share a table, or an input names none.
     """
     found: dict[str, FeatureSpec] = {}
     for name in (*_SHIPPED, *settings.features):
@@ -39,6 +39,8 @@ def registered(settings: Settings) -> dict[str, FeatureSpec]:
                     f"table {spec.table!r} of {spec.cls.__module__}.{spec.cls.__name__} is taken by {taken}",
                     mend="give the feature another table name",
                 )
+    for spec in found.values():
+        _require_known_inputs(spec, found)
     return found
 
 
@@ -82,6 +84,17 @@ def _import(name: str) -> ModuleType:
             where="MMFS_FEATURES",
             mend="mend the module, put its folder on PYTHONPATH, or take it off the list",
         ) from error
+
+
+def _require_known_inputs(spec: FeatureSpec, features: dict[str, FeatureSpec]) -> None:
+    for name in spec.inputs:
+        table = name.partition(".")[0]
+        if table not in features and table not in BASE_TABLES:
+            raise FeatureError(
+                f"input {name!r} names neither a table of the store nor a feature",
+                where=f"{spec.cls.__module__}.{spec.cls.__name__}",
+                mend="tables: " + ", ".join(sorted({*features, *(name for name, table in BASE_TABLES.items() if table.grain)})),
+            )
 
 
 def _declared_in(module: ModuleType) -> list[FeatureSpec]:

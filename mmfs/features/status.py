@@ -165,10 +165,15 @@ def shard_status(store: Store, feature: Feature, shard: str) -> ShardStatus:
 
 
 def plan(store: Store, feature: Feature) -> Plan:
-    """How a feature's table stands in every shard that has inputs or rows. Loads no model."""
-    tables = {name.partition(".")[0] for name in feature.spec.inputs} | {feature.spec.table}
-    known = tables & set(store.tables.names())
-    shards = sorted({shard for table in known for shard in store.tables.shards(table)})
+    """How a feature's table stands in every shard that has inputs or rows. Loads no model.
+
+    While another feature that it reads was never computed, it has no inputs and the plan no shards.
+    """
+    known, inputs = set(store.tables.names()), {name.partition(".")[0] for name in feature.spec.inputs}
+    if not inputs <= known:
+        return Plan(feature.spec.table, ())
+    tables = (inputs | {feature.spec.table}) & known
+    shards = sorted({shard for table in tables for shard in store.tables.shards(table)})
     return Plan(feature.spec.table, tuple(shard_status(store, feature, shard) for shard in shards))
 
 

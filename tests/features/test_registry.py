@@ -78,3 +78,9 @@ def test_a_module_without_features_is_refused(lab: Path) -> None:
     (lab / "lab_empty.py").write_text("x = 1\n")
     with pytest.raises(FeatureError, match="'lab_empty' holds no feature"):
         registered(Settings(features=("lab_empty",)))
+
+
+def test_an_input_that_names_nothing_is_found_when_features_are_listed(lab: Path) -> None:
+    (lab / "lab_six.py").write_text(_HEAD.format(table="brightness").replace("frames.image", "frame.image"))
+    with pytest.raises(FeatureError, match=r"'frame.image' names neither.*lab_six\.Brightness"):
+        registered(Settings(features=("lab_six",)))

@@ -251,6 +251,7 @@ def test_features_read_other_features_and_columns_of_their_media(
     frames(range(6))
     add_media(store, SHARD, list(range(8)))
     probe.nan = {2}
+    assert plan(store, Head()).shards == ()
     run_feature(store, probe(), SHARD)
     run_feature(store, ClipEmbeddings(store.settings.clip), SHARD)
     report = run_feature(store, Head(), SHARD)
