@@ -13,10 +13,10 @@ install: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "mmfs needs Python >= 3.11, this is " + sys.version.split()[0] + "; run make PYTHON=/path/to/python3.11")'
-	@echo "Installing the locked packages into $(VENV) (about a minute the first time) ..."
+	@echo "Installing the locked packages into $(VENV) (a minute or two the first time) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip sync --quiet --compile-bytecode --require-hashes requirements.lock
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -40,8 +40,8 @@ ui: $(STAMP) ## Dagster webserver, daemon and code location on http://127.0.0.1:
 
 bench: $(STAMP) ## All benchmarks; results as JSON in benchmarks/results
 	@mkdir -p benchmarks/results
-	@for name in ingest features search loader; do \
-		$(BIN)/python benchmarks/$$name.py --json benchmarks/results/$$name.json || exit 1; done
+	@for script in benchmarks/*.py; do \
+		$(BIN)/python $$script --json benchmarks/results/$$(basename $$script .py).json || exit 1; done
 
 demo-models: $(STAMP) ## Train the small demo models that ship in mmfs/models
 	@$(BIN)/python -m mmfs.models

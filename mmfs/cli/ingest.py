@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -26,7 +27,14 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Find media and give unseen ones to shards; nothing is read until the shards are materialized."""
-    feature_store = open_(store, copy_media=True if copy else None)
+    if copy and not materialize:
+        raise typer.BadParameter(
+            "--copy works with --materialize, since nothing is read before; "
+            "or set MMFS_COPY_MEDIA=1 where the assets run"
+        )
+    if copy:
+        os.environ["MMFS_COPY_MEDIA"] = "1"
+    feature_store = open_(store)
     report = feature_store.ingest(uris)
     if as_json:
         print_json(report)

@@ -8,6 +8,9 @@ from mmfs.errors import IngestError, SettingsError
 from mmfs.media.scenes import write_scenes
 from mmfs.settings import DEMO_CLIP_DIR, DEMO_DEPTH_DIR, ClipConfig, DepthConfig, Settings, load_settings
 
+#: Small shards, so that there are partitions to look at.
+_FILES_A_SHARD = 96
+
 
 def demo_settings(store: str | None) -> Settings:
     """Settings with the demo models, unless others are set by hand.
@@ -16,6 +19,8 @@ def demo_settings(store: str | None) -> Settings:
         SettingsError: A setting is unknown or malformed.
     """
     given: dict[str, object] = {"store": store} if store else {}
+    if not _set_by_hand("MMFS_SHARD_MAX_FILES"):
+        given["shard_max_files"] = _FILES_A_SHARD
     if not _set_by_hand("MMFS_CLIP"):
         given["clip"] = ClipConfig(model=f"local-dir:{DEMO_CLIP_DIR}", pretrained=None)
     if not _set_by_hand("MMFS_DEPTH"):

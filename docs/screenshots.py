@@ -1,0 +1,72 @@
+"""Take the pictures in docs/images of the Dagster UI, after `make demo`.
+
+Needs two things that mmfs itself does not: ``pip install playwright`` and a Chromium. Starts the UI by itself::
+
+    python docs/screenshots.py --chromium /usr/bin/chromium
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+HERE = Path(__file__).resolve().parent
+
+
+def main() -> None:
+    """Start the UI, take the pictures, stop it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser.add_argument("--port", type=int, default=3911)
+    parser.add_argument("--out", type=Path, default=HERE / "images")
+    chosen = parser.parse_args()
+    url = f"http://127.0.0.1:{chosen.port}"
+    command = [Path(sys.executable).with_name("mmfs"), "ui", "--port", str(chosen.port)]
+    with subprocess.Popen(command, cwd=HERE.parent, start_new_session=True, stdout=subprocess.DEVNULL) as ui:
+        try:
+            _wait(url)
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(
+                    executable_path=chosen.chromium, args=["--no-sandbox", "--disable-gpu"]
+                )
+                _take(browser.new_page(viewport={"width": 1600, "height": 900}), url, chosen.out)
+        finally:
+            os.killpg(ui.pid, signal.SIGTERM)
+
+
+def _take(page: Page, url: str, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    page.goto(f"{url}/asset-groups", wait_until="networkidle")
+    page.wait_for_timeout(5000)
+    page.screenshot(path=out / "lineage.png")
+    for asset in ("frames", "depth_maps"):
+        page.goto(f"{url}/assets/{asset}?view=partitions", wait_until="networkidle")
+        page.wait_for_timeout(3000)
+        page.screenshot(path=out / f"{asset}-partitions.png")
+        page.get_by_text("Show Markdown").first.click()
+        page.wait_for_timeout(1500)
+        page.screenshot(path=out / f"{asset}-contact-sheet.png")
+
+
+def _wait(url: str, *, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(f"{url}/server_info", timeout=2):
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+
+
+if __name__ == "__main__":
+    main()
