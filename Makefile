@@ -24,7 +24,7 @@ demo: $(STAMP) ## The main job, end to end, on rendered media
 	@$(BIN)/mmfs demo
 
 test: $(STAMP) ## The fast tests
-	$(BIN)/python -m pytest -m "not soak"
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile
 
 soak: $(STAMP) ## The long seeded suites
 	$(BIN)/python -m pytest -m soak
