@@ -87,13 +87,13 @@ def _import(name: str) -> ModuleType:
 
 
 def _require_known_inputs(spec: FeatureSpec, features: dict[str, FeatureSpec]) -> None:
+    known = {*features, *(name for name, table in BASE_TABLES.items() if table.grain)}
     for name in spec.inputs:
-        table = name.partition(".")[0]
-        if table not in features and table not in BASE_TABLES:
+        if name.partition(".")[0] not in known:
             raise FeatureError(
-                f"input {name!r} names neither a table of the store nor a feature",
+                f"input {name!r} names neither a table of media nor a feature",
                 where=f"{spec.cls.__module__}.{spec.cls.__name__}",
-                mend="tables: " + ", ".join(sorted({*features, *(name for name, table in BASE_TABLES.items() if table.grain)})),
+                mend="tables: " + ", ".join(sorted(known)),
             )
 
 
