@@ -17,7 +17,16 @@ def _imported_by(statement: str) -> set[str]:
 
 def test_importing_mmfs_and_declaring_a_feature_loads_nothing_heavy() -> None:
     loaded = _imported_by("import mmfs; mmfs.open_store; mmfs.feature; mmfs.Vector; mmfs.Settings; mmfs.Window")
-    assert not loaded & {"torch", "dagster", "av", "qdrant_client", "qdrant_edge", "pandas", "transformers", "open_clip"}
+    assert not loaded & {
+        "torch",
+        "dagster",
+        "av",
+        "qdrant_client",
+        "qdrant_edge",
+        "pandas",
+        "transformers",
+        "open_clip",
+    }
 
 
 def test_importing_the_dagster_definitions_loads_no_model_library() -> None:
