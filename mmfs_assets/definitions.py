@@ -41,7 +41,7 @@ def definitions_for(settings: Settings) -> dg.Definitions:
         jobs=[nightly],
         executor=EXECUTOR,
         resources={
-            "store": StoreResource(url=settings.store),
+            "store": StoreResource.of(settings),
             "media_source": MediaSourceResource(uris=list(settings.watch)),
             "models": ModelResource(device=settings.device),
             "gpu": GpuLeaseResource(),

@@ -1,5 +1,7 @@
 """One asset for each registered feature: ``clip_embeddings``, ``depth_maps`` and those of your own."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from mmfs.errors import ModelError
@@ -77,5 +79,5 @@ def _static_facts(spec: FeatureSpec, settings: Settings) -> tuple[str, TableSpec
         return "model-not-found", None
 
 
-def _preview(store: Store, table: str, shards: list[str]) -> bytes | None:
+def _preview(store: Store, table: str, shards: Sequence[str]) -> bytes | None:
     return contact_sheet_of(store, table, shards) if store.tables.spec(table).blob else None

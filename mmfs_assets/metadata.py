@@ -44,7 +44,7 @@ def table_metadata(store: Store, table: str) -> dict[str, Any]:
     }
 
 
-def picture(jpeg: bytes | None, caption: str) -> Mapping[str, dg.MetadataValue]:  # type: ignore[type-arg]
+def picture(jpeg: bytes | None, caption: str) -> Mapping[str, dg.MetadataValue]:
     """A picture in the event log; nothing where there is none or it would be too large.
 
     Args:

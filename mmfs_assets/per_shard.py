@@ -120,7 +120,7 @@ def _shard_metadata(
 
 
 def _name(context: dg.AssetExecutionContext) -> str:
-    return context.asset_key.to_user_string()
+    return str(context.asset_key.to_user_string())
 
 
 def _reads(context: dg.AssetExecutionContext) -> list[str]:

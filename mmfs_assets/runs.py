@@ -9,7 +9,7 @@ class PlannedRun:
     """One run over a range of shards.
 
     Attributes:
-        shards: Shards, neighbours in the order of the partitions.
+        shards: Shards, neighbours in the order of the partitions; none for assets that have no partitions.
         assets: Assets that at least one of the shards needs, upstream first.
     """
 
@@ -19,6 +19,8 @@ class PlannedRun:
     @property
     def tags(self) -> dict[str, str]:
         """Run tags that say the partitions."""
+        if not self.shards:
+            return {}
         if len(self.shards) == 1:
             return {"dagster/partition": self.shards[0]}
         return {

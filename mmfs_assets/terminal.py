@@ -42,7 +42,7 @@ class TerminalWatcher:
             self._figures[step] = {name: value.value for name, value in event.materialization.metadata.items()}
         elif event.is_step_success and step in self._figures:
             self._console.print(_line(step, self._shards, self._figures.pop(step)), highlight=False)
-        elif event.is_asset_check_evaluation:
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             self._check(event.asset_check_evaluation_data)
         elif event.is_step_failure:
             self._console.print(f"[red]failed[/] {step}", highlight=False)

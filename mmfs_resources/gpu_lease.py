@@ -27,8 +27,8 @@ class GpuLeaseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     devices: list[str] = Field(
         default_factory=list, description="Devices to lease, e.g. cuda:0, cuda:1; default: all that torch sees."
     )
-    directory: str | None = Field(None, description="Where lock files lie; default: the system's temporary directory.")
-    timeout_s: float = Field(24 * 3600.0, gt=0, description="How long to wait for a free device.")
+    directory: str | None = Field(default=None, description="Where lock files lie; default: the temporary directory.")
+    timeout_s: float = Field(default=24 * 3600.0, gt=0, description="How long to wait for a free device.")
 
     @contextmanager
     def lease(self, wanted: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -24,15 +25,24 @@ class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """
 
     url: str | None = Field(None, description="Directory or s3://bucket/prefix; default: MMFS_STORE or ./data/store.")
+    given: dict[str, Any] = Field(
+        default_factory=dict, description="Settings set by hand, as mmfs.settings names them; no secrets."
+    )
+
+    @classmethod
+    def of(cls, settings: Settings) -> StoreResource:
+        """The resource for these settings; what is secret in them is read from the environment again."""
+        chosen = settings.model_fields_set - {"store", "qdrant_api_key"}
+        return cls(url=settings.store, given=settings.model_dump(mode="json", include=chosen))
 
     def get(self) -> Store:
-        """The store, with its settings: set by hand (``MMFS_*``), else recorded in the store, else the defaults.
+        """The store. Its settings: given here or set by hand (``MMFS_*``), else what it recorded, else the defaults.
 
         Raises:
             StoreError: It cannot be reached.
             SettingsError: A setting is unknown or malformed.
         """
-        return _open(load_settings(**({"store": self.url} if self.url else {})))
+        return _open(load_settings(**self.given, **({"store": self.url} if self.url else {})))
 
 
 @lru_cache(maxsize=4)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class TrainingLoaderResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Pins the versions that are materialized now, and loads batches from the pin."""
 
-    batch_size: int = Field(32, ge=1, description="Samples a step.")
-    image_size: int | None = Field(224, ge=16, description="Short side and centre crop in pixels; None: as stored.")
-    seed: int = Field(0, description="Chooses the order, together with the pin's selection.")
+    batch_size: int = Field(default=16, ge=1, description="Samples a step.")
+    image_size: int | None = Field(default=128, ge=16, description="Side of the pictures in pixels; None: as stored.")
+    seed: int = Field(default=0, description="Chooses the order, together with the pin's selection.")
 
     def pin(self, store: Store, prefix: str, columns: Sequence[str]) -> Pin:
         """A pin of these columns at the newest versions, made unless there is one: equal versions, equal pin.

@@ -1,0 +1,118 @@
+"""The lineage graph, as people see it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import mmfs_assets
+from mmfs.features.feature import Feature, Scalar, feature
+from mmfs.settings import Settings
+from mmfs_assets.definitions import definitions_for
+from mmfs_assets.partitions import SHARDS
+
+REPOSITORY = Path(mmfs_assets.__file__).parent.parent
+
+LINEAGE = {
+    "raw_media": (set(), "media"),
+    "captions": ({"raw_media"}, "media"),
+    "frames": ({"raw_media"}, "media"),
+    "clip_embeddings": ({"frames"}, "features"),
+    "depth_maps": ({"frames"}, "features"),
+    "qdrant_index": ({"clip_embeddings"}, "search"),
+    "demo_training_run": ({"frames", "clip_embeddings", "depth_maps", "captions"}, "training"),
+}
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return definitions_for(Settings())
+
+
+def test_the_lineage_reads_as_the_story(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    found = {
+        key.to_user_string(): (
+            {parent.to_user_string() for parent in graph.get(key).parent_keys},
+            graph.get(key).group_name,
+        )
+        for key in graph.get_all_asset_keys()
+    }
+    assert found == LINEAGE
+
+
+def test_all_assets_but_the_training_run_are_partitioned_by_shard_with_one_backfill_policy(
+    definitions: dg.Definitions,
+) -> None:
+    graph = definitions.resolve_asset_graph()
+    for name in LINEAGE:
+        node = graph.get(dg.AssetKey(name))
+        assert node.owners == ["team:mmfs"]
+        assert node.description
+        assert node.kinds
+        assert node.code_version
+        if name != "demo_training_run":
+            assert node.partitions_def == SHARDS
+            assert node.backfill_policy == dg.BackfillPolicy.multi_run(max_partitions_per_run=8)
+
+
+def test_model_assets_queue_on_the_pool_gpu_and_index_builders_on_the_pool_index(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    pools = {name: graph.get(dg.AssetKey(name)).pools for name in LINEAGE}
+    assert pools["clip_embeddings"] == pools["depth_maps"] == {"gpu"}
+    assert pools["qdrant_index"] == {"index"}
+    assert pools["frames"] == set()
+
+
+def test_every_column_of_an_asset_says_what_it_means(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    schema = graph.get(dg.AssetKey("frames")).metadata["dagster/column_schema"]
+    assert {column.name: column.description for column in schema.columns}["pts_us"] == (
+        "Presentation time. Unit: microseconds."
+    )
+
+
+def test_no_check_blocks(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    assert {key.asset_key.to_user_string() for key in graph.asset_check_keys} == set(LINEAGE) - {"demo_training_run"}
+    assert not any(graph.get_check_spec(key).blocking for key in graph.asset_check_keys)
+
+
+@feature(table="brightness", grain="frame", inputs=["frames.image"])
+class Brightness(Feature):
+    """How bright a frame is."""
+
+    outputs = {"mean": Scalar("float32", "Mean of all pixels, 0 to 1.")}
+
+
+def test_a_feature_of_your_own_becomes_an_asset_with_checks() -> None:
+    graph = definitions_for(Settings(features=(__name__,))).resolve_asset_graph()
+    node = graph.get(dg.AssetKey("brightness"))
+    assert {key.to_user_string() for key in node.parent_keys} == {"frames"}
+    assert node.group_name == "features"
+    assert dg.AssetCheckKey(dg.AssetKey("brightness"), "keys_agree") in graph.asset_check_keys
+
+
+def test_a_model_that_cannot_be_found_does_not_keep_the_code_location_from_loading(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"clip": {"model": f"local-dir:{tmp_path / 'absent'}"}})
+    node = definitions_for(settings).resolve_asset_graph().get(dg.AssetKey("clip_embeddings"))
+    assert node.code_version == "model-not-found"
+
+
+def test_loading_the_code_location_imports_no_model_library_and_no_decoder() -> None:
+    program = (
+        "import sys; from mmfs_assets.definitions import defs; defs();"
+        "print([name for name in ('torch', 'av', 'PIL', 'open_clip', 'transformers', 'pandas', 'qdrant_client')"
+        " if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_instance_settings_of_the_repository_and_of_the_package_are_the_same() -> None:
+    ours = REPOSITORY / "mmfs_assets" / "dagster.yaml"
+    assert ours.read_bytes() == (REPOSITORY / "dagster_home" / "dagster.yaml").read_bytes()

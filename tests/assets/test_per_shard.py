@@ -1,0 +1,62 @@
+"""How runs over shards end: exact versions, partial success, nothing done twice."""
+
+from __future__ import annotations
+
+from mmfs.store import Store
+from tests.assets.conftest import SHARDS, World
+
+
+def _pack_of(store: Store, shard: str) -> str:
+    return store.tables.read("frames", columns=["pack"], shard=shard)["pack"][0].as_py()
+
+
+def test_a_run_of_one_shard_carries_the_shards_content_digest_as_its_data_version(done: World) -> None:
+    assert done.run("captions", "000001").success
+    event = done.last_event("captions", "000001")
+    assert event.tags["dagster/data_version"] == done.store.tables.digest("captions", "000001")
+    assert event.tags["dagster/data_version_is_user_provided"] == "true"
+
+
+def test_a_run_of_several_shards_emits_one_event_a_shard_with_the_shards_own_figures(finished: World) -> None:
+    store = finished.store
+    for shard in SHARDS:
+        figures = finished.last_event("frames", shard).metadata
+        assert figures["dagster/partition_row_count"].value == store.tables.shards("frames").get(shard, 0)
+        assert figures["digest"].value == store.tables.digest("frames", shard)
+        assert figures["dagster/row_count"].value == 5
+
+
+def test_a_bad_shard_is_named_and_the_others_are_kept_and_only_it_runs_again(fresh: World) -> None:
+    store = fresh.store
+    pack = store.objects.local_path(_pack_of(store, "000001"))
+    assert pack is not None
+    whole = pack.read_bytes()
+    pack.write_bytes(whole[:600] + bytes(byte ^ 0xFF for byte in whole[600:700]) + whole[700:])
+
+    first = fresh.materialize("clip_embeddings")
+    [[message]] = first.failures.values()
+    assert "1 of 3 shards of clip_embeddings failed: 000001 (IntegrityError" in message
+    kept = {shard: fresh.last_event("clip_embeddings", shard) for shard in ("000000", "000002")}
+    for shard, event in kept.items():
+        assert event.tags["dagster/data_version"] == store.tables.digest("clip_embeddings", shard)
+        assert event.tags["dagster/input_data_version/frames"]
+    assert "000001" not in store.tables.shards("clip_embeddings")
+
+    pack.write_bytes(whole)
+    second = fresh.materialize("clip_embeddings")
+    assert second.failures == {}
+    assert [run.shards for run in second.planned] == [("000001",)]
+    assert set(store.tables.shards("clip_embeddings")) == {"000000", "000001", "000002"}
+
+
+def test_a_second_run_computes_nothing_and_says_so(done: World) -> None:
+    assets = ["frames", "clip_embeddings", "qdrant_index"]
+    before = [done.store.tables.version(asset) for asset in assets]
+    assert done.run(assets, "000000", "000002").success
+    for asset in assets:
+        assert done.last_event(asset, "000000").metadata["state"].value == "fresh, nothing computed"
+    assert [done.store.tables.version(asset) for asset in assets] == before
+
+
+def test_nothing_is_planned_when_everything_is_fresh(done: World) -> None:
+    assert done.materialize().runs == []
