@@ -108,6 +108,7 @@ def save_weights(model: torch.nn.Module, path: Path) -> None:
 
     state = {k: v.detach().half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
     save_file({name: value.contiguous() for name, value in state.items()}, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors leaves it to its owner alone, and a package is read by others
 
 
 def _schedule(step: int, steps: int) -> float:
