@@ -96,11 +96,13 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     runner()  # warms caches; its shard is not counted
     stages.clear()
     times: dict[str, list[float]] = {name: [] for name in ways}
+    cpu: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(arguments.repeats):
         for name, way in ways.items():
-            began = time.perf_counter()
+            began, cpu_began = time.perf_counter(), time.process_time()
             way()
             times[name].append(time.perf_counter() - began)
+            cpu[name].append(time.process_time() - cpu_began)
     rates = {name: arguments.frames / statistics.median(found) for name, found in times.items()}
     return {
         "model": arguments.model,
@@ -109,6 +111,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "frames": arguments.frames,
         "batch_size": batch_size,
         "rows_per_s": {name: round(rate, 2) for name, rate in rates.items()},
+        "cpu_s_per_row": {name: round(statistics.median(s) / arguments.frames, 4) for name, s in cpu.items()},
         "runner_over_bare": round(rates["runner"] / rates["bare_forward"], 3),
         "by_hand_over_bare": round(rates["by_hand"] / rates["bare_forward"], 3),
         "runner_over_bare_each": [round(a / b, 3) for a, b in zip(times["bare_forward"], times["runner"], strict=True)],

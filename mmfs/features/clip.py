@@ -91,6 +91,7 @@ class ClipEmbeddings(Feature):
         mean, std = (torch.tensor(self._preprocess[key]).reshape(3, 1, 1) for key in ("mean", "std"))
         self._scale = (1.0 / (255.0 * std)).to(device)
         self._shift = (-mean / std).to(device)
+        self._tokenizer = None
         self.device = device
 
     def prepare(self, row: dict[str, Any]) -> dict[str, Any]:

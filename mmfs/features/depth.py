@@ -39,7 +39,7 @@ class DepthMaps(Feature):
     section = "depth"
     #: The weights digest stands for the model, wherever its files lie.
     uncounted = frozenset({"batch_size", "model"})
-    outputs = {  # noqa: RUF012 (declared once, never changed)
+    outputs = {
         "depth": Blob("depth16", "Depth of every pixel, in the model's unit."),
         "depth_width": Scalar("int64", "Width of the depth map.", "pixels"),
         "depth_height": Scalar("int64", "Height of the depth map.", "pixels"),

@@ -97,6 +97,7 @@ class Feature:
     config: Any = None
     device: str | None = None
     batch_size: int = 64
+    _loaded: str | None = None
 
     def __init__(self, config: Any = None) -> None:
         if config is not None:
@@ -150,15 +151,16 @@ class Feature:
         raise FeatureError(f"feature {type(self).__name__} has no compute method", mend="write compute(self, batch)")
 
     def load(self, device: str) -> None:
-        """Load the model onto ``device`` unless it is there; what runs a feature calls this.
+        """Load the model onto ``device`` unless these weights are there; what runs a feature calls this.
 
         Raises:
             ModelError: The weights cannot be reached or read.
         """
-        if self.device != device:
-            self.fetch_weights()
+        self.fetch_weights()
+        weights = self.weights_digest()
+        if (self.device, self._loaded) != (device, weights):
             self.setup(device)
-            self.device = device
+            self.device, self._loaded = device, weights
 
 
 F = TypeVar("F", bound=type[Feature])

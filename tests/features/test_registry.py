@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mmfs.errors import FeatureError
 from mmfs.features.registry import instantiate, registered
+from mmfs.features.runner import run_feature
 from mmfs.settings import Settings
+from mmfs.store import Store
+from tests.features.tiny import SHARD
 
 _HEAD = """
 from mmfs import Feature, Scalar, feature
@@ -37,11 +41,15 @@ def test_the_shipped_features_are_there() -> None:
     assert specs["clip_embeddings"].inputs == ("frames.image",)
 
 
-def test_a_module_named_in_the_settings_adds_its_features(lab: Path) -> None:
+def test_a_module_named_in_the_settings_adds_its_features(lab: Path, store: Store, frames: Callable[..., None]) -> None:
     (lab / "lab_one.py").write_text(_HEAD.format(table="brightness"))
     specs = registered(Settings(features=("lab_one",)))
     assert "brightness" in specs
-    assert instantiate(specs["brightness"], Settings()).spec.description == "Mean of all pixels."
+    brightness = instantiate(specs["brightness"], Settings())
+    assert brightness.spec.description == "Mean of all pixels."
+    frames(range(5))
+    assert run_feature(store, brightness, SHARD).computed == 5
+    assert store.sql("SELECT count(*) AS rows FROM brightness WHERE brightness > 0").to_pylist() == [{"rows": 5}]
 
 
 def test_a_feature_imported_by_several_modules_counts_once(lab: Path) -> None:

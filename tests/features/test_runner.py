@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from mmfs.codecs import decode_depth16
+from mmfs.codecs import decode_depth16, decode_jpeg, encode_jpeg
 from mmfs.errors import FeatureError
 from mmfs.features.clip import ClipEmbeddings
 from mmfs.features.depth import DepthMaps
 from mmfs.features.feature import Blob, Feature, Scalar, Text, Vector, feature
+from mmfs.features.report import FeatureReport
 from mmfs.features.runner import run_feature
 from mmfs.features.status import plan, shard_status
 from mmfs.settings import ClipConfig
@@ -26,7 +28,7 @@ SIZES = ((48, 64), (64, 48), (40, 100), (33, 47), (64, 64))
 class Probe(Feature):
     """A feature that does what a test tells it to."""
 
-    outputs = {"mean": Scalar("float32")}  # noqa: RUF012
+    outputs = {"mean": Scalar("float32")}
     batch_size = 8
     broken: ClassVar[set[int]] = set()
     nan: ClassVar[set[int]] = set()
@@ -47,8 +49,6 @@ class Probe(Feature):
 
 
 def expected_mean(number: int) -> float:
-    from mmfs.codecs import decode_jpeg, encode_jpeg
-
     return float(decode_jpeg(encode_jpeg(picture(number))).astype(np.float32).mean())
 
 
@@ -132,7 +132,7 @@ def test_the_result_is_the_same_in_one_run_or_in_several(
 
 
 def test_other_weights_make_rows_stale_even_of_another_width(
-    store: Store, frames: Callable[..., None], tmp_path: Any
+    store: Store, frames: Callable[..., None], tmp_path: Path
 ) -> None:
     frames(range(6))
     run_feature(store, ClipEmbeddings(store.settings.clip), SHARD)
@@ -143,6 +143,40 @@ def test_other_weights_make_rows_stale_even_of_another_width(
     assert (report.computed, report.carried) == (6, 0)
     assert store.tables.read("clip_embeddings").schema.field("vector").type.list_size == 24
     assert plan(store, clip).fresh == 6
+
+
+def test_a_loaded_model_is_loaded_again_when_its_file_changes(
+    store: Store, frames: Callable[..., None], tmp_path: Path
+) -> None:
+    frames(range(3))
+    config = ClipConfig(model=f"local-dir:{write_clip(tmp_path / 'model')}")
+    clip = ClipEmbeddings(config)
+    run_feature(store, clip, SHARD)
+    write_clip(tmp_path / "model", seed=3)
+    again = run_feature(store, clip, SHARD)
+    assert again.computed == 3
+    assert run_feature(store, ClipEmbeddings(config), SHARD).digest == again.digest
+    vectors = np.stack(store.tables.read("clip_embeddings").column("vector").to_numpy(zero_copy_only=False))
+    fresh = ClipEmbeddings(config)
+    fresh.load("cpu")
+    images = [decode_jpeg(data) for data in store.blobs("frames", store.tables.read("frames"))]
+    assert np.abs(vectors - fresh.encode_images(images)).max() < 1e-3
+
+
+def test_two_runs_of_one_shard_at_once_end_with_one_result(
+    store: Store, frames: Callable[..., None], probe: type[Probe]
+) -> None:
+    frames(range(10))
+    others: list[FeatureReport] = []
+
+    def meanwhile(done: int, total: int) -> None:
+        if not others:
+            others.append(run_feature(store, probe(), SHARD))
+
+    slower = run_feature(store, probe(), SHARD, progress=meanwhile)
+    assert others[0].changed
+    assert not slower.changed
+    assert slower.digest == others[0].digest
 
 
 def test_one_poison_row_is_found_and_quarantined_and_the_rest_computed(
@@ -234,7 +268,7 @@ def test_outputs_other_than_declared_are_an_error_naming_feature_and_column(
 class Head(Feature):
     """A head over other features and a column of the media."""
 
-    outputs = {"sum": Scalar("float64"), "said": Text()}  # noqa: RUF012
+    outputs = {"sum": Scalar("float64"), "said": Text()}
 
     def compute(self, batch: dict[str, Any]) -> dict[str, Any]:
         vectors = batch["clip_embeddings.vector"]
