@@ -57,8 +57,8 @@ def depth_numbers(directory: Path) -> dict[str, float]:
 
 
 RECIPES = {
-    "clip": Recipe(DEMO_CLIP_DIR, source.clip_batches, train_clip, clip_numbers, batch_size=128, steps=360),
-    "depth": Recipe(DEMO_DEPTH_DIR, source.depth_batches, train_depth, depth_numbers, batch_size=16, steps=700),
+    "clip": Recipe(DEMO_CLIP_DIR, source.clip_batches, train_clip, clip_numbers, batch_size=96, steps=400),
+    "depth": Recipe(DEMO_DEPTH_DIR, source.depth_batches, train_depth, depth_numbers, batch_size=16, steps=850),
 }
 
 
@@ -70,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("models", nargs="*", help="clip, depth (default: both), or check")
     parser.add_argument("--images", type=int, default=8000, help="pictures to render")
     parser.add_argument("--videos", type=int, default=100, help="clips to render")
+    parser.add_argument("--scratch", type=Path, help="folder for rendered media and store, kept and used again")
     parser.add_argument("--seed", type=int, default=0, help="of initial weights, order and choices")
     given = parser.parse_args(arguments)
     names = given.models or list(RECIPES)
@@ -80,8 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for recipe in RECIPES.values():
             _print(recipe.directory.name, recipe.measure(recipe.directory))
         return
-    with tempfile.TemporaryDirectory(prefix="mmfs-demo-models-") as scratch:
-        store = source.make_store(Path(scratch), split="train", images=given.images, videos=given.videos)
+    with tempfile.TemporaryDirectory(prefix="mmfs-demo-models-") as passing:
+        scratch = given.scratch or Path(passing)
+        store = source.open_made(scratch) or source.make_store(
+            scratch, split="train", images=given.images, videos=given.videos
+        )
         for name in names:
             make(RECIPES[name], store, seed=given.seed)
 

@@ -33,8 +33,20 @@ def make_store(directory: Path, *, split: Split, images: int, videos: int) -> Fe
         build_captions(store.core, shard)
         build_frames(store.core, shard)
     store.pin(CLIP_PIN, columns=["frames.image", "captions.text"])
-    store.pin(DEPTH_PIN, columns=["frames.image"])
+    # Half of the media (ids are hashes): each new frame costs the rendering of its truth, and more steps on fewer
+    # frames teach more than that.
+    store.pin(DEPTH_PIN, columns=["frames.image"], where="media_id < '8'")
     return store
+
+
+def open_made(directory: Path) -> FeatureStore | None:
+    """The store that `make_store` finished in this directory before, or None."""
+    from mmfs.client import open_store
+
+    if not (directory / "store").exists():
+        return None
+    store = open_store(directory / "store", create=False)
+    return store if {CLIP_PIN, DEPTH_PIN} <= set(store.pins()) else None
 
 
 def clip_batches(store: FeatureStore, *, batch_size: int, seed: int = 0) -> Iterator[dict[str, Any]]:
