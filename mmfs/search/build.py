@@ -216,7 +216,7 @@ class _Builder:
         return manifest, stats.recall
 
     def _write(self, build: IndexBuild, changes: dict[str, Change]) -> tuple[pa.RecordBatch | None, set[str]]:
-        """Send what changed; some of the points written, to ask for afterwards, and payload keys to keep from."""
+        """Send what changed; some of the points written, to be compared afterwards, and payload keys to keep from."""
         each = max(1, _PROBES // max(1, sum(len(change.written) > 0 for change in changes.values())))
         draw = np.random.default_rng(int(self.space.fingerprint[:8], 16))
         samples: list[pa.RecordBatch] = []

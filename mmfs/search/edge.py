@@ -163,24 +163,30 @@ def edge_filter(condition: Condition | None) -> Any:
     qe = _edge()
     match condition:
         case AllOf(items):
-            return qe.Filter(must=[edge_filter(item) for item in items])
-        case AnyOf(()):
-            return qe.Filter(must=[qe.HasIdCondition(set())])
-        case AnyOf(items):
-            return qe.Filter(should=[edge_filter(item) for item in items])
+            return qe.Filter(must=[_clause(item) for item in items])
+        case AnyOf(items) if items:
+            return qe.Filter(should=[_clause(item) for item in items])
         case Without(item):
-            return qe.Filter(must_not=[edge_filter(item)])
+            return qe.Filter(must_not=[_clause(item)])
+    return qe.Filter(must=[_clause(condition)])
+
+
+def _clause(condition: Condition) -> Any:
+    qe = _edge()
+    match condition:
         case Equals(key, value):
-            leaf = qe.FieldCondition(key, match=qe.MatchValue(value))
+            return qe.FieldCondition(key, match=qe.MatchValue(value))
         case OneOf(key, values):
-            leaf = qe.FieldCondition(key, match=qe.MatchAny(list(values)))
+            return qe.FieldCondition(key, match=qe.MatchAny(list(values)))
         case Range(key, gte, gt, lte, lt):
-            leaf = qe.FieldCondition(key, range=qe.RangeFloat(gte=gte, gt=gt, lte=lte, lt=lt))
+            return qe.FieldCondition(key, range=qe.RangeFloat(gte=gte, gt=gt, lte=lte, lt=lt))
         case Missing(key):
-            leaf = qe.IsEmptyCondition(key)
+            return qe.IsEmptyCondition(key)
         case Ids(ids):
-            leaf = qe.HasIdCondition(set(ids))
-    return qe.Filter(must=[leaf])
+            return qe.HasIdCondition(set(ids))
+        case AnyOf(()):
+            return qe.HasIdCondition(set())
+    return edge_filter(condition)
 
 
 def _edge() -> Any:

@@ -46,7 +46,7 @@ def split(condition: sql.Condition, columns: Columns) -> Split:
         else:
             pushed.append(translated)
     return Split(
-        AllOf(tuple(pushed)) if pushed else None,
+        None if not pushed else pushed[0] if len(pushed) == 1 else AllOf(tuple(pushed)),
         None if not rest else rest[0] if len(rest) == 1 else sql.And(tuple(rest)),
     )
 

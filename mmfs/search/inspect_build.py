@@ -2,47 +2,67 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
 from uuid import UUID
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from mmfs.search.points import shard_digests
-from mmfs.search.port import BuildStats, Index
+from mmfs.search.port import BuildStats, Index, Stored
 
 _K = 10
+_ASKED = 100
 #: Vectors come back as float16; a probe found at less than this is another vector.
 _SAME = 0.995
 
 
 def inspect_build(index: Index, probes: pa.RecordBatch | None) -> BuildStats:
-    """Counts and fingerprints of all points, and the recall of the graph over the probes.
+    """Counts and fingerprints of all points, the recall of the graph, and the probes that have other vectors.
 
     Args:
         index: The finished build.
-        probes: `id` fixed_size_binary[16] and `vector` fixed_size_list[dim]: points that must be there.
+        probes: `id` fixed_size_binary[16] and `vector` fixed_size_list[dim]: points as the table has them.
     """
-    shards = shard_digests(index.scroll())
-    if probes is None or probes.num_rows == 0:
-        return BuildStats(shards)
+    asked: list[UUID] = []
+    shards = shard_digests(_drawing(index.scroll(), asked, random.Random(0)))
+    return BuildStats(shards, _recall(index, asked), tuple(_lost(index, probes)) if probes is not None else ())
+
+
+def unit(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The vector at length 1; a zero vector stays zero."""
+    length = float(np.linalg.norm(vector))
+    return vector / length if length > 0 else vector
+
+
+def _drawing(points: Iterator[Stored], drawn: list[UUID], draw: random.Random) -> Iterator[Stored]:
+    """The points as they come, of which ``drawn`` keeps a fair sample (by reservoir)."""
+    for number, point in enumerate(points):
+        if number < _ASKED:
+            drawn.append(point.id)
+        elif (place := draw.randrange(number + 1)) < _ASKED:
+            drawn[place] = point.id
+        yield point
+
+
+def _recall(index: Index, asked: list[UUID]) -> float | None:
+    """Share of the true 10 nearest that the graph finds, over points of the build; None when it is empty."""
     found = wanted = 0
-    lost = []
-    ids = [UUID(bytes=raw) for raw in probes.column("id").to_pylist()]
-    kept = index.vectors(ids)
-    for number, point in enumerate(ids):
-        vector = unit(np.asarray(probes.column("vector")[number].values.to_numpy(zero_copy_only=False), np.float32))
-        if point not in kept or float(kept[point] @ vector) < _SAME:
-            lost.append(point)
-            continue
+    for vector in index.vectors(asked).values():
         truth = index.query(vector, _K, exact=True)
         # Equal vectors tie: what counts is how near the found are, not which of the equals they are.
         floor = min(hit.score for hit in truth) - 1e-6
         found += sum(hit.score >= floor for hit in index.query(vector, _K))
         wanted += len(truth)
-    return BuildStats(shards, found / wanted if wanted else None, tuple(lost))
+    return found / wanted if wanted else None
 
 
-def unit(vector: np.ndarray) -> np.ndarray:
-    """The vector at length 1; a zero vector stays zero."""
-    length = float(np.linalg.norm(vector))
-    return vector / length if length > 0 else vector
+def _lost(index: Index, probes: pa.RecordBatch) -> Iterator[UUID]:
+    ids = [UUID(bytes=raw) for raw in probes.column("id").to_pylist()]
+    kept = index.vectors(ids)
+    for number, point in enumerate(ids):
+        vector = np.asarray(probes.column("vector")[number].values.to_numpy(zero_copy_only=False), np.float32)
+        if point not in kept or (vector.any() and float(kept[point] @ unit(vector)) < _SAME):
+            yield point

@@ -119,8 +119,8 @@ class BuildStats:
 
     Attributes:
         shards: By shard.
-        recall: Share of the true 10 nearest that the graph finds, over the probes; None without probes.
-        lost_probes: Probes that an exact search did not find under their own vector.
+        recall: Share of the true 10 nearest that the graph finds, over 100 points of the build; None when it is empty.
+        lost_probes: Probes that are not there, or under another vector.
     """
 
     shards: Mapping[str, ShardDigest]
@@ -171,7 +171,7 @@ class IndexBuild(Protocol):
         """Seal the build: index everything, make it durable, and read back what it holds.
 
         Args:
-            probes: Points (`id`, `vector`) to ask for, exactly and by graph.
+            probes: Points (`id`, `vector`) as the table has them, to be compared.
         """
 
     def publish(self) -> None:

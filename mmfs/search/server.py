@@ -288,27 +288,32 @@ def server_filter(condition: Condition | None) -> Any:
     if condition is None:
         return None
     models = _client().models
-    leaf: Any
     match condition:
         case AllOf(items):
-            return models.Filter(must=[server_filter(item) for item in items])
-        case AnyOf(()):
-            leaf = models.HasIdCondition(has_id=[])
-        case AnyOf(items):
-            return models.Filter(should=[server_filter(item) for item in items])
+            return models.Filter(must=[_clause(item) for item in items])
+        case AnyOf(items) if items:
+            return models.Filter(should=[_clause(item) for item in items])
         case Without(item):
-            return models.Filter(must_not=[server_filter(item)])
+            return models.Filter(must_not=[_clause(item)])
+    return models.Filter(must=[_clause(condition)])
+
+
+def _clause(condition: Condition) -> Any:
+    models = _client().models
+    match condition:
         case Equals(key, value):
-            leaf = models.FieldCondition(key=key, match=models.MatchValue(value=value))
+            return models.FieldCondition(key=key, match=models.MatchValue(value=value))
         case OneOf(key, values):
-            leaf = models.FieldCondition(key=key, match=models.MatchAny(any=list(values)))
+            return models.FieldCondition(key=key, match=models.MatchAny(any=list(values)))
         case Range(key, gte, gt, lte, lt):
-            leaf = models.FieldCondition(key=key, range=models.Range(gte=gte, gt=gt, lte=lte, lt=lt))
+            return models.FieldCondition(key=key, range=models.Range(gte=gte, gt=gt, lte=lte, lt=lt))
         case Missing(key):
-            leaf = models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
+            return models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
         case Ids(ids):
-            leaf = models.HasIdCondition(has_id=[str(point) for point in ids])
-    return models.Filter(must=[leaf])
+            return models.HasIdCondition(has_id=[str(point) for point in ids])
+        case AnyOf(()):
+            return models.HasIdCondition(has_id=[])
+    return server_filter(condition)
 
 
 def _client() -> Any:

@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 
 #: Numbers are compared as float64, which holds whole numbers up to here exactly.
 EXACT_INTEGER = 2**53
-#: Columns that say nothing a person filters by, or of which a payload would hold too much.
-_UNFILTERED = frozenset({"uri", "sha256", "attributes", "pack", "offset", "length", "crc32", "fingerprint", "text"})
+#: What people filter by most. Each column costs memory, links in the graph and time at every build, so that others are
+#: left to SQL, which answers any condition.
+_FILTERED = {
+    "raw_media": ("kind", "container", "video_codec", "width", "height", "fps", "duration_s", "licence", "creator"),
+    "frames": ("time_s", "is_keyframe"),
+    "captions": ("source", "language"),
+}
 
 
 @dataclass(frozen=True)
@@ -80,14 +85,10 @@ def vector_column(spec: TableSpec) -> Column:
 
 def payload_columns(store: Store, grain: Grain) -> tuple[PayloadColumn, ...]:
     """What points of a grain can be filtered by inside the engine: columns of the media, and of the grain's table."""
-    tables = dict.fromkeys(("raw_media", GRAIN_TABLES[grain]))
     found = []
-    for table in tables:
-        spec = store.tables.spec(table)
-        for column in spec.columns:
-            kind = _kind(column.type)
-            if kind and column.name not in _UNFILTERED | set(spec.key) and not column.name.endswith("_at_us"):
-                found.append(PayloadColumn(table, column.name, kind))
+    for table in dict.fromkeys(("raw_media", GRAIN_TABLES[grain])):
+        for column in _FILTERED.get(table, ()):
+            found.append(PayloadColumn(table, column, _kind(store.tables.spec(table).column(column).type)))
     return tuple(found)
 
 
@@ -214,14 +215,12 @@ def _json_rows(values: dict[str, pa.Array], rows: int) -> list[str]:
     return [header + encode(list(row)) for row in zip(*columns, strict=True)] if columns else [header] * rows
 
 
-def _kind(kind: pa.DataType) -> Kind | None:
+def _kind(kind: pa.DataType) -> Kind:
     if pa.types.is_string(kind):
         return "text"
     if pa.types.is_boolean(kind):
         return "truth"
-    if pa.types.is_int64(kind) or pa.types.is_int32(kind):
-        return "integer"
-    return "number" if pa.types.is_float64(kind) else None
+    return "integer" if pa.types.is_integer(kind) else "number"
 
 
 def _whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:

@@ -45,7 +45,7 @@ def odd_media() -> list[dict[str, object]]:
             fps=_of(_FLOATS, n, 4),
             duration_s=_of(_FLOATS, n // 3, 7),
             width=_of(_INTEGERS, n, 5),
-            size_bytes=_of(_INTEGERS, n // 2, 6),
+            height=_of(_INTEGERS, n // 2, 6),
         )
         for n in range(60)
     ]
@@ -82,7 +82,7 @@ def _leaf() -> st.SearchStrategy[str]:
     numbers = st.sampled_from([*_FLOATS, *_INTEGERS, -0.0, 479.5, 2**53 + 1]).map(repr)
     operators = st.sampled_from(["=", "!=", "<>", "<", "<=", ">", ">="])
     text_columns = st.sampled_from(["creator", "raw_media.licence", "kind"])
-    number_columns = st.sampled_from(["fps", "duration_s", "width", "size_bytes", "frames.time_s", "frame_index"])
+    number_columns = st.sampled_from(["fps", "duration_s", "width", "height", "frames.time_s", "frame_index"])
     nulls = st.sampled_from(["IS NULL", "IS NOT NULL"])
     return st.one_of(
         st.builds("{} {} {}".format, text_columns, operators, texts),
@@ -156,6 +156,7 @@ def test_ten_thousand_random_conditions_choose_what_sql_chooses(
         ("length(creator) = 1", True),
         ("captions.text = 'a red ball'", True),
         ("width > 9007199254740993", True),
+        ("size_bytes = 1", True),
         ("width = 1 OR creator LIKE 'a%'", True),
         ("width BETWEEN 1 AND 2 AND is_keyframe", False),
     ],
@@ -170,11 +171,11 @@ def test_what_a_payload_cannot_tell_is_left_to_sql(
 
 def test_a_column_with_values_that_no_filter_compares_exactly_is_left_to_sql(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store", settings=Settings(device="cpu"))
-    write_shard(store, "000000", [media(1, fps=float("nan")), media(2, size_bytes=2**60), media(3, duration_s=-0.0)])
+    write_shard(store, "000000", [media(1, fps=float("nan")), media(2, width=2**60), media(3, duration_s=-0.0)])
     made = engine("memory", tmp_path)
     report = build_index(store, "colour_embeddings", ["000000"], engine=made)["000000"]
     manifest = read_manifest(store.objects, store.objects.folders("index")[0], report.build_id)
-    assert set(manifest.inexact) == {"raw_media__fps", "raw_media__size_bytes", "raw_media__duration_s"}
+    assert set(manifest.inexact) == {"raw_media__fps", "raw_media__width", "raw_media__duration_s"}
     usable = set(exact_columns(manifest, frozenset()).values())
     assert PayloadColumn("raw_media", "fps", "number") not in usable
-    assert PayloadColumn("raw_media", "width", "integer") in usable
+    assert PayloadColumn("raw_media", "height", "integer") in usable
