@@ -12,6 +12,7 @@ import sys
 from mmfs.loader import Loader
 from mmfs.store import Store
 from mmfs.store.pins import Pins
+assert "torch" not in sys.modules
 store = Store.open(sys.argv[1])
 loader = Loader(store, Pins(store).get("p"), batch_size=16, image_size=32)
 assert sum(int(batch["_valid"].sum()) for batch in loader) == 54
