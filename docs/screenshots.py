@@ -45,14 +45,17 @@ def main() -> None:
 def _take(page: Page, url: str, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     page.goto(f"{url}/asset-groups", wait_until="networkidle")
+    page.get_by_text("fetching statuses").first.wait_for(state="hidden", timeout=60_000)
+    for group in ("media", "features", "search", "training"):
+        page.locator("svg").get_by_text(group, exact=True).first.click()
+        page.wait_for_timeout(1500)
+    page.keyboard.press("Escape")
     page.wait_for_timeout(5000)
     page.screenshot(path=out / "lineage.png")
     for asset in ("frames", "depth_maps"):
-        page.goto(f"{url}/assets/{asset}?view=partitions", wait_until="networkidle")
-        page.wait_for_timeout(3000)
-        page.screenshot(path=out / f"{asset}-partitions.png")
-        page.get_by_text("Show Markdown").first.click()
-        page.wait_for_timeout(1500)
+        page.goto(f"{url}/assets/{asset}?view=partitions&partition=000000", wait_until="networkidle")
+        page.get_by_text("Show Markdown").first.click(timeout=60_000)
+        page.wait_for_timeout(2000)
         page.screenshot(path=out / f"{asset}-contact-sheet.png")
 
 
