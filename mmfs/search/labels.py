@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _PICTURES = pa.array(["image", "video"])
 #: What the list of rendered scenes says of each of them.
 _RENDERED = '"scene"'
-_REAL = "MMFS_CLIP__MODEL=ViT-B-32 MMFS_CLIP__PRETRAINED=laion2b_s34b_b79k gives real weights"
+_REAL = "MMFS_CLIP__MODEL=ViT-B-32 MMFS_CLIP__PRETRAINED=laion2b_s34b_b79k gives real weights (then materialize again)"
 SEMANTIC = f"demo model: not trained for photographs; {_REAL}"
 BY_CAPTIONS = f"demo model: not trained for photographs, so captions were searched as text; {_REAL}"
 

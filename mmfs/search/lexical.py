@@ -42,11 +42,12 @@ class Words:
         [1.39, 0.0]
         """
         total = np.zeros(self._size)
-        for word in set(words_of(query)):
-            if word in self._postings:
-                texts, counts = self._postings[word]
-                rarity = np.log(1 + (self._size - len(texts) + 0.5) / (len(texts) + 0.5))
-                total[texts] += rarity * counts * (_K1 + 1) / (counts + self._damping[texts])
+        known = [self._postings[word] for word in sorted(set(words_of(query))) if word in self._postings]
+        # A word of most texts ("a", "the") tells none from another, in any language.
+        telling = [posting for posting in known if len(posting[0]) * 2 <= self._size]
+        for texts, counts in telling or known:
+            rarity = np.log(1 + (self._size - len(texts) + 0.5) / (len(texts) + 0.5))
+            total[texts] += rarity * counts * (_K1 + 1) / (counts + self._damping[texts])
         return total
 
 

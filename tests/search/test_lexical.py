@@ -34,6 +34,12 @@ def test_case_plural_and_signs_do_not_matter() -> None:
     assert words_of("Straße ÄPFEL") == ["strasse", "äpfel"]
 
 
+def test_words_of_most_texts_count_only_where_there_are_no_others() -> None:
+    texts = ["a dog", "a cat", "a bird", "fish"]
+    assert Words(texts).scores("a dog").tolist()[1:] == [0.0, 0.0, 0.0]
+    assert (Words(texts).scores("a") > 0).tolist() == [True, True, True, False]
+
+
 def test_unknown_words_and_no_texts_score_nothing() -> None:
     assert Words(TEXTS).scores("zebra").tolist() == [0.0] * 4
     assert Words([]).scores("ball").tolist() == []
