@@ -55,7 +55,8 @@ def _fitted(picture: Picture, tile: int) -> Picture:
     columns = np.unique(np.linspace(0, width, max(1, round(width * scale)) + 1)[:-1].astype(int))
     summed = np.add.reduceat(np.add.reduceat(picture.astype(np.uint32), rows, axis=0), columns, axis=1)
     counts = np.diff(np.append(rows, height))[:, None] * np.diff(np.append(columns, width))[None, :]
-    return (summed / counts[..., None]).astype(np.uint8)
+    averaged: Picture = (summed / counts[..., None]).astype(np.uint8)
+    return averaged
 
 
 def _laid_out(pictures: Sequence[Picture], tile: int, columns: int) -> Picture:
