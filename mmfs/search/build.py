@@ -31,7 +31,7 @@ from mmfs.search.manifest import (
     write_manifest,
 )
 from mmfs.search.port import BuildStats, Engine, IndexBuild, Published, SpaceSpec
-from mmfs.search.record import IndexReport, record_shard
+from mmfs.search.record import IndexReport, record_shard, recorded_shards
 from mmfs.search.spaces import (
     ShardSource,
     model_of,
@@ -169,18 +169,17 @@ class _Builder:
                 return self._attempt(base, published, changes)
             except LowRecallError:
                 pass  # many small changes have worn the graph: build it anew
-        return self._attempt(None, published, self._everything(base, changes))
+        return self._attempt(None, published, self._everything(changes))
 
-    def _everything(self, base: Manifest | None, changes: dict[str, Change]) -> dict[str, Change]:
-        """The changes of a build that begins empty: those asked for, and all other shards of the build before."""
+    def _everything(self, changes: dict[str, Change]) -> dict[str, Change]:
+        """The changes of a build that begins empty: the shards asked for, and all others that were ever indexed."""
         everything = {shard: change.from_nothing() for shard, change in changes.items()}
-        for shard in base.shards if base else ():
+        for shard in recorded_shards(self.store, self.space.table):
             fits = self.store.tables.state(self.space.table, shard).files and (
                 recorded_fingerprint(self.store, self.space.table, shard) == self.space.fingerprint
             )
             if shard not in changes and fits:
-                source = shard_source(self.store, self.space, shard)
-                everything[shard] = self._compare(source, None)
+                everything[shard] = self._compare(shard_source(self.store, self.space, shard), None)
         return everything
 
     def _attempt(

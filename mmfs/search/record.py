@@ -59,6 +59,13 @@ class IndexReport:
         return self.computed / self.seconds if self.computed and self.seconds > 0 else 0.0
 
 
+def recorded_shards(store: Store, space: str) -> list[str]:
+    """Shards of which some build of a space holds points, as the table says: it outlives every build."""
+    rows = store.tables.read(TABLE, columns=["space", "shard"])
+    shards: list[str] = rows.filter(pc.equal(rows.column("space"), space)).column("shard").to_pylist()
+    return shards
+
+
 def record_shard(
     store: Store,
     manifest: Manifest,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mmfs.errors import IntegrityError, MmfsError, SearchError
-from mmfs.search import Hits, build_index
+from mmfs.search import Hits, build_index, spaces
 from mmfs.search.build import LowRecallError, check_build
 from mmfs.search.edge_engine import EdgeEngine
 from mmfs.search.lock import space_lock
@@ -78,6 +78,18 @@ def test_many_changes_build_anew_and_bring_all_shards_up_to_date(fresh: Store, t
     write_shard(fresh, "000000", [media(0, "red")])
     report = build_index(fresh, TABLE, ["000001"], engine=made)["000001"]
     assert (report.computed, report.indexed_rows) == (13, 14)
+
+
+def test_a_lost_index_or_other_payload_columns_bring_back_every_shard(
+    fresh: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_index(fresh, TABLE, SHARDS, engine=engine("memory", tmp_path))
+    lost = engine("memory", tmp_path)
+    report = build_index(fresh, TABLE, ["000001"], engine=lost)["000001"]
+    assert (report.computed, report.indexed_rows) == (13, 23)
+    monkeypatch.setitem(spaces._FILTERED, "frames", ("time_s", "is_keyframe", "frame_width"))
+    report = build_index(fresh, TABLE, ["000000"], engine=lost)["000000"]
+    assert (report.computed, report.indexed_rows) == (10, 23)
 
 
 def test_the_table_tells_build_version_rows_and_digest_of_each_shard(indexed: Store) -> None:

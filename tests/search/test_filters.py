@@ -140,7 +140,8 @@ def test_sixty_random_conditions_choose_what_sql_chooses(
 
 
 @pytest.mark.soak
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.timeout(3600)
+@settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=_condition())
 def test_ten_thousand_random_conditions_choose_what_sql_chooses(
     world: tuple[Store, Manifest, dict[str, Index]], text: str

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from mmfs.errors import SearchError, WhereError
-from mmfs.search import Hits, SearchQuery, build_index, search
+from mmfs.search import Hits, Searcher, SearchQuery, build_index, search
 from mmfs.search.checks import index_differences
+from mmfs.search.edge_engine import EdgeEngine
+from mmfs.search.port import Published
 from mmfs.settings import Settings
 from mmfs.store import Store
 from tests.search.engines import engine
@@ -187,6 +189,26 @@ def test_an_index_that_does_not_exist_says_what_makes_it(fresh: Store, ask: Ask)
         ask(fresh, "red")
     with pytest.raises(SearchError, match="not a search space"):
         ask(fresh, "red", space="frames")
+
+
+def test_a_build_that_is_removed_while_it_is_opened_gives_way_to_the_next(fresh: Store, ask: Ask) -> None:
+    old = build_index(fresh, TABLE, ["000000"])["000000"].build_id
+    new = build_index(fresh, TABLE, ["000001"])["000001"].build_id
+    (space,) = fresh.objects.folders("index")
+
+    class Late(EdgeEngine):
+        """Tells of the old build first, as to one who looked just before it was replaced."""
+
+        looks = 0
+
+        def published(self, space: str) -> Published:
+            self.looks += 1
+            return Published(old) if self.looks < 3 else super().published(space)
+
+    engine = Late(fresh.objects)
+    engine.remove(space, old)
+    hits = Searcher(fresh, engine=engine).search(SearchQuery(text="red", space=TABLE), ColourEmbeddings())
+    assert hits.info.build_id == new
 
 
 def test_a_query_of_another_model_is_refused_by_name(indexed: Store, ask: Ask) -> None:
