@@ -44,6 +44,10 @@ class World:
         )
 
     @property
+    def media(self) -> Path:
+        return self.models.parent / "media"
+
+    @property
     def store(self) -> Store:
         return Store.open(settings=self.settings)
 
@@ -103,8 +107,8 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> World:
     write_depth(root / "models" / "depth")
     world = World(root / "world", root / "models")
     world.root.mkdir()
-    make_media(root / "media")
-    FeatureStore(world.store).ingest([root / "media"])
+    make_media(world.media)
+    FeatureStore(world.store).ingest([world.media])
     assert world.materialize(*MEDIA_ASSETS).failures == {}
     return world
 
