@@ -29,7 +29,7 @@ class _Frozen(BaseModel):
 
 
 class OrderParameters(_Frozen):
-    """How the sample order is made (docs/loader.md); kept in the pin so that later defaults change nothing."""
+    """How the sample order is made (mmfs/loader/README.md); kept in the pin so that later defaults change nothing."""
 
     block: int = Field(16, ge=1, description="Samples in a block, the unit that is permuted.")
     streams: int | None = Field(None, ge=1, description="Streams read in turn; None: chosen by `resolved`.")

@@ -127,6 +127,10 @@ def _pinned_tables(store: Store, names: Sequence[str], request: Request) -> dict
             found[name] = alike[name].model_copy(update={"packs": ()})
             continue
         version = request.versions.get(name)
+        if version is not None and not isinstance(version, int):
+            raise PinError(
+                f"versions= gives {version!r} for {name}", mend="give table versions, as in `store.tables()`: integers"
+            )
         try:
             version = store.tables.version(name) if version is None else version
             files = store.tables.files(name, version=version)
