@@ -1,8 +1,8 @@
 """The global sample order of an epoch: a pure function of (samples per shard, seed, epoch, order parameters).
 
 World size, batch size and threads do not appear here, which is why they cannot change the order. README.md in this
-folder says it step by step: blocks are cut and permuted, their concatenation is cut into streams, runs of each stream are
-shuffled, and positions are dealt to the streams in turn.
+folder says it step by step: blocks are cut and permuted, their concatenation is cut into streams, runs of each stream
+are shuffled, and positions are dealt to the streams in turn.
 """
 
 from __future__ import annotations
