@@ -102,7 +102,7 @@ class ClipEmbeddings(Feature):
         """Embed pictures, uint8 ``[B, 3, size, size]``, as float32 ``[B, dim]`` of unit length."""
         from torch.nn.functional import normalize
 
-        pixels = batch["frames.image"].to(self.device, non_blocking=True).float() * self._scale + self._shift
+        pixels = batch["frames.image"].to(self.device, non_blocking=True).float().mul_(self._scale).add_(self._shift)
         with autocast(str(self.device), self.config.precision):
             vectors = self._model.encode_image(pixels)
         return {"vector": normalize(vectors.float(), dim=-1)}

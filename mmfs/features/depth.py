@@ -96,7 +96,7 @@ class DepthMaps(Feature):
 
     def compute(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Depth of pictures, uint8 ``[B, 3, h, w]``: B float32 maps ``[H, W]`` at the sizes of the frames."""
-        pixels = batch["pixels"].to(self.device, non_blocking=True).float() * self._scale + self._shift
+        pixels = batch["pixels"].to(self.device, non_blocking=True).float().mul_(self._scale).add_(self._shift)
         with autocast(str(self.device), self.config.precision):
             predicted = self._model(pixel_values=pixels).predicted_depth
         maps = _at_sizes(predicted.float(), batch["size"])
