@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Vector = npt.NDArray[np.float32]
 #: How strongly a dislike pushes away, where likes weigh 1 (Rocchio's method).
 _UNLIKE = 0.5
+_LIKE_A_KEY = re.compile(r"[0-9a-fA-F]{8,}(:.*)?")
 
 
 class Encoder(Protocol):
@@ -103,8 +105,15 @@ class QueryEncoder:
 
 
 def _is_key(text: str) -> bool:
+    """Whether an example is a sample key; else it is words.
+
+    Raises:
+        SearchError: It looks like a key and is none.
+    """
     try:
         parse_key(text)
-    except StoreError:
+    except StoreError as error:
+        if _LIKE_A_KEY.fullmatch(text):
+            raise SearchError(error.what, mend=error.mend) from error
         return False
     return True

@@ -226,6 +226,7 @@ def test_a_query_of_another_model_is_refused_by_name(indexed: Store, ask: Ask) -
         ({"text": "red", "diversity": 2.0}, "diversity = 2.0"),
         ({"text": "red", "group": "film"}, "group = 'film'"),
         ({"like": (f"{'0' * 32}:77",)}, "is not in the index"),
+        ({"like": ("0" * 31 + ":7",)}, "is not a sample key"),
         ({"vector": [1.0, 2.0]}, r"shape \[2\]"),
         ({"vector": [float("nan")] * 16}, "finite"),
         ({"like": (f"{'0' * 32}:0",), "vector": None, "image": np.zeros((2, 2), np.uint8)}, "query image is uint8"),
