@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmfs.codecs import decode_jpeg
@@ -12,7 +12,7 @@ from mmfs.media.contact_sheet import contact_sheet, depth_colours
 SIZES = st.lists(st.tuples(st.integers(1, 400), st.integers(1, 400)), min_size=1, max_size=14)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(SIZES, st.integers(0, 100))
 def test_any_pictures_make_a_sheet_below_the_limit(sizes: list[tuple[int, int]], seed: int) -> None:
     draw = np.random.default_rng(seed)
