@@ -27,7 +27,7 @@ def scene_questions() -> list[Question]:
     """Three questions whose answers can be checked against the scenes."""
     rendered = "raw_media.creator = 'mmfs scenes'"
     return [
-        Question("a red ball", rendered, _EMBEDDINGS),
+        Question("a red object", rendered, _EMBEDDINGS),
         Question("a yellow cube", f"{rendered} AND kind = 'image'", _EMBEDDINGS),
         Question("a blue floor", f"{rendered} AND kind = 'video' AND duration_s >= 2", _EMBEDDINGS),
     ]

@@ -62,6 +62,9 @@ def test_a_materialization_killed_at_random_moments_ends_like_an_undisturbed_one
             except subprocess.TimeoutExpired:
                 os.kill(process.pid, signal.SIGKILL)
                 killed += 1
+                process.wait()
+                found = world.store.verify(deep=True)
+                assert found.ok, found.problems
                 continue
         # It was done before the kill: look at what came out, and begin again.
         assert _digests(world.store) == _digests(finished.store)
