@@ -57,7 +57,7 @@ def depth_numbers(directory: Path) -> dict[str, float]:
 
 
 RECIPES = {
-    "clip": Recipe(DEMO_CLIP_DIR, source.clip_batches, train_clip, clip_numbers, batch_size=96, steps=400),
+    "clip": Recipe(DEMO_CLIP_DIR, source.clip_batches, train_clip, clip_numbers, batch_size=128, steps=360),
     "depth": Recipe(DEMO_DEPTH_DIR, source.depth_batches, train_depth, depth_numbers, batch_size=16, steps=850),
 }
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     import torch
     from open_clip import CLIP
 
-IMAGE_SIZE = 96
+IMAGE_SIZE = 64
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 MODEL_CONFIG: dict[str, Any] = {
     "embed_dim": 192,
-    "vision_cfg": {"image_size": IMAGE_SIZE, "layers": [1, 2, 2, 1], "width": 20, "head_width": 64},
+    "vision_cfg": {"image_size": IMAGE_SIZE, "layers": [1, 2, 2, 1], "width": 24, "head_width": 64},
     "text_cfg": {
         "context_length": CONTEXT_LENGTH,
         "vocab_size": len(vocabulary()),
