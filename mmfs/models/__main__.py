@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ class Recipe:
     """How one model is made.
 
     Attributes: directory: where it is written. batches: the batches of a store. train: what uses them. measure: its
-    numbers. batch_size, steps: how much it sees, chosen to stay under ten minutes of processor time.
+    numbers. batch_size, steps: how much it sees; the README records the processor time that took.
     """
 
     directory: Path
@@ -64,6 +65,8 @@ RECIPES = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Renders, ingests, trains, measures and records."""
+    # Threads that wait by spinning double the processor time where others use the machine; read when torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
     parser = argparse.ArgumentParser(prog="python -m mmfs.models", description=__doc__)
