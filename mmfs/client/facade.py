@@ -288,6 +288,8 @@ class FeatureStore:
         captions: Literal["first", "random", "all"] = "first",
         drop_last: bool = False,
         threads: int | None = None,
+        verify: bool = True,
+        cache: str | Path | None = None,
     ) -> Loader:
         """Batches of a pin, in one global order, resumable to the sample.
 
@@ -304,6 +306,8 @@ class FeatureStore:
             captions: Which caption of a media; ``"all"`` gives lists.
             drop_last: Drop the last partial global batch instead of padding it.
             threads: Reading and decoding threads; default: by the cores.
+            verify: Compare everything read with its CRC-32.
+            cache: Directory for the loader's scratch copy of small columns; default: the system's temporary one.
 
         Raises:
             PinError: The pin is unknown or nothing can be delivered.
@@ -333,6 +337,8 @@ class FeatureStore:
             captions=captions,
             drop_last=drop_last,
             threads=threads,
+            verify=verify,
+            cache=cache,
         )
 
     def keys_at(self, run: str, *, step: int, rank: int = 0) -> list[str]:
