@@ -129,8 +129,11 @@ def test_a_frame_job_that_dies_half_way_starts_over(
 
 
 def test_a_file_over_its_deadline_is_given_up_after_a_second_try(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    # A few kilobytes that take a fifth of a second to decode: the answer cannot be there before the deadline.
+    path.write_bytes(image_bytes(Image.new("L", (8000, 8000)), "PNG"))
     with Guard(GuardLimits(deadline_s=1e-6, deadline_per_second=0), workers=2) as guard:
-        (failure,) = guard.probe(pictures(tmp_path, 1))
+        (failure,) = guard.probe([ProbeJob("large", path)])
     assert isinstance(failure, Failure)
     assert (failure.reason, failure.attempts) == (Reason.TIMEOUT, 2)
 
