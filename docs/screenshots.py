@@ -15,10 +15,12 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from urllib.parse import quote
 
 from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).resolve().parent
+GROUPS = ("media", "features", "search", "training")
 
 
 def main() -> None:
@@ -37,20 +39,16 @@ def main() -> None:
                 browser = playwright.chromium.launch(
                     executable_path=chosen.chromium, args=["--no-sandbox", "--disable-gpu"]
                 )
-                _take(browser.new_page(viewport={"width": 1600, "height": 900}), url, chosen.out)
+                _take(browser.new_page(viewport={"width": 2000, "height": 1250}), url, chosen.out)
         finally:
             os.killpg(ui.pid, signal.SIGTERM)
 
 
 def _take(page: Page, url: str, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    page.goto(f"{url}/asset-groups", wait_until="networkidle")
-    page.get_by_text("fetching statuses").first.wait_for(state="hidden", timeout=60_000)
-    for group in ("media", "features", "search", "training"):
-        page.locator("svg").get_by_text(group, exact=True).first.click()
-        page.wait_for_timeout(1500)
-    page.keyboard.press("Escape")
-    page.wait_for_timeout(5000)
+    opened = quote(",".join(f"global@global:{group}" for group in GROUPS))
+    page.goto(f"{url}/asset-groups?expanded={opened}", wait_until="networkidle")
+    page.wait_for_timeout(8000)  # statuses arrive after the graph
     page.screenshot(path=out / "lineage.png")
     for asset in ("frames", "depth_maps"):
         page.goto(f"{url}/assets/{asset}?view=partitions&partition=000000", wait_until="networkidle")
