@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmfs.models.tokenizer import CONTEXT_LENGTH, vocabulary, write_tokenizer
-from mmfs.models.wording import choose_probes, near_miss, nonsense, with_fillers
+from mmfs.models.wording import near_miss, nonsense, with_fillers
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,7 @@ PREPROCESS_CONFIG: dict[str, Any] = {
     "interpolation": "bicubic",
     "resize_mode": "shortest",
 }
-_NONSENSE_TEXTS, _PROBES = 4, 64
+_NONSENSE_TEXTS = 8
 
 
 def train_clip(
@@ -128,29 +128,28 @@ def _loss(
 
     full, true = batch["captions.text"], [frozenset(said) for said in batch["phrases"]]
     size = len(full)
-    probes = choose_probes(true, _PROBES, rng)
-    texts = [with_fillers(text, rng) for text in (*full, *probes)]
-    texts += [near_miss(text, rng) for text in full[::2]] + [nonsense(rng) for _ in range(_NONSENSE_TEXTS)]
+    short = [rng.choice(sorted(said)) for said in true]
+    missed = [near_miss(text, rng) for text in full[::2]]
+    texts = [with_fillers(text, rng) for text in (*full, *short)] + missed
+    texts += [nonsense(rng) for _ in range(_NONSENSE_TEXTS)]
     images: torch.Tensor = model.encode_image(
         prepare(batch["frames.image"]).contiguous(memory_format=torch.channels_last), normalize=True
     )
     words: torch.Tensor = model.encode_text(tokenize(texts), normalize=True)
     logits = model.logit_scale.exp() * images @ words.T
-    whole, parts, rest = logits.split((size, len(probes), len(texts) - size - len(probes)), dim=1)
+    whole, parts, rest = logits.split((size, size, len(texts) - 2 * size), dim=1)
     same = _target([[a == b for a in full] for b in full])
     # A picture tells its caption from all others, from near misses (its own among them) and from nonsense.
     to_text = cross_entropy(torch.cat([whole, rest], 1), torch.cat([same, torch.zeros_like(rest)], 1))
     to_image = cross_entropy(whole.T, same)
-    # A short text is true of several pictures and a picture answers to several: all of them before the others.
-    holds = [[text in said for text in probes] for said in true]
-    part_to_text = cross_entropy(parts, _target(holds))
-    part_to_image = cross_entropy(parts.T, _target([list(column) for column in zip(*holds, strict=True)]))
+    # A short phrase is true of several pictures: it must rank all of them before the others.
+    part_to_image = cross_entropy(parts.T, _target([[text in said for said in true] for text in short]))
     idle = (images @ words[-_NONSENSE_TEXTS:].T).clamp(min=0).square().mean()
-    return (to_text + to_image) / 2 + part_to_text + part_to_image + 2 * idle
+    return (to_text + to_image) / 2 + part_to_image + 2 * idle
 
 
 def _target(matches: list[list[bool]]) -> torch.Tensor:
-    """Rows of equal shares over the matches: float32, a row sums to 1 (to 0 where nothing matches)."""
+    """Rows of equal shares over the matches: float32 [B, B], each row sums to 1."""
     import torch
 
     matrix = torch.tensor(matches, dtype=torch.float32)

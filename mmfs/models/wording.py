@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 
 from mmfs.media.scenes.scene import COLORS, SHAPES
 
 # Words that carry nothing here: a query such as "a photo of a red ball" must find what "a red ball" finds.
 _FILLERS = ("photo", "of", "picture", "showing", "there", "is", "with", "near", "scene")
-_LONGEST_PROBE = 11  # words; whole captions are longer, but for those of a single object
 _OPPOSITES = (("to the left of", "to the right of"), ("in front of", "behind"))
 
 
@@ -23,21 +21,6 @@ def with_fillers(text: str, rng: random.Random, rate: float = 0.25) -> str:
 def nonsense(rng: random.Random) -> str:
     """A text that no scene answers to."""
     return " ".join([*rng.choices(("a", "the", "xyz", "photo", "of"), k=rng.randint(0, 3)), "xyz"])
-
-
-def choose_probes(true: Sequence[frozenset[str]], count: int, rng: random.Random) -> list[str]:
-    """Short texts to contrast a batch with: every colour and shape pair it shows first, then a draw of the others.
-
-    Pairs come first because captions can be told apart without them: a model that is asked for whole captions only
-    hardly learns shapes. Only texts that are true of some picture are asked, so pairs that training never shows are
-    not pushed away from everything.
-
-    Args: true: all texts that are true of each picture. count: how many are wanted; fewer where there are no more.
-    """
-    short = sorted(text for text in frozenset().union(*true) if len(text.split()) <= _LONGEST_PROBE)
-    things = [text for text in short if text.split()[-1] in SHAPES and len(text.split()) <= 3]
-    others = sorted(set(short) - set(things))
-    return [*things[:count], *rng.sample(others, max(0, min(count - len(things), len(others))))]
 
 
 def near_miss(text: str, rng: random.Random) -> str:
