@@ -39,7 +39,7 @@ def main() -> None:
                 browser = playwright.chromium.launch(
                     executable_path=chosen.chromium, args=["--no-sandbox", "--disable-gpu"]
                 )
-                _take(browser.new_page(viewport={"width": 2000, "height": 1250}), url, chosen.out)
+                _take(browser.new_page(viewport={"width": 2000, "height": 1500}), url, chosen.out)
         finally:
             os.killpg(ui.pid, signal.SIGTERM)
 
