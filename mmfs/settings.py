@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as UnreadableVariableError
 
 from mmfs.errors import SettingsError
 
@@ -22,6 +23,15 @@ DEMO_DEPTH_DIR = _MODELS / "demo-depth"
 
 #: Variables of this prefix that are read elsewhere (tests), hence no mistakes.
 _FOREIGN = frozenset({"MMFS_SAMPLE_MEDIA", "MMFS_TEST_QDRANT_URL"})
+
+
+def _names(value: Any) -> Any:
+    """A comma-separated variable as its parts."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+#: Several names, in a variable separated by commas: ``MMFS_FEATURES=my_lab.features,other.features``.
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 
 
 class _Frozen(BaseModel):
@@ -84,17 +94,17 @@ class Settings(BaseSettings):
 
     store: str = Field("./data/store", description="Store: a directory or s3://bucket/prefix.")
     copy_media: bool = Field(False, description="Copy originals into the store by content hash when ingesting.")
-    media_roots: tuple[str, ...] = Field(
+    media_roots: Names = Field(
         (), description="Directories or buckets that lists of URIs may refer to, besides what the user names."
     )
     allow_http: bool = Field(False, description="Whether http(s) URIs in lists may be read.")
-    watch: tuple[str, ...] = Field((), description="URIs that the new-media sensor lists at every tick.")
+    watch: Names = Field((), description="URIs that the new-media sensor lists at every tick.")
     shard_target_mb: int = Field(512, ge=1, description="Media in a shard before it is sealed, in MiB.")
     shard_max_files: int = Field(4096, ge=1, description="Files in a shard before it is sealed.")
     shards_per_run: int = Field(8, ge=1, description="Shards that one Dagster run of a backfill works through.")
     workers: int | None = Field(None, ge=1, description="Decoding processes; default: one a core, at most 8.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N, for model assets and query models.")
-    features: tuple[str, ...] = Field((), description="Python modules that register features of your own.")
+    features: Names = Field((), description="Python modules that register features of your own.")
     quarantine_share: float = Field(
         0.05, ge=0, le=1, description="Share of quarantined sources above which the asset check warns."
     )
@@ -145,6 +155,10 @@ def load_settings(**overrides: Any) -> Settings:
             raise SettingsError("unknown setting", where=variable, mend=hint)
     try:
         return Settings(**overrides)
+    except UnreadableVariableError as error:
+        raise SettingsError(
+            f"{error}: {error.__cause__}", mend="nested settings are JSON or MMFS_A__B=value"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = "MMFS_" + "__".join(str(part).upper() for part in first["loc"])

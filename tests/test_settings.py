@@ -48,3 +48,18 @@ def test_shipped_models_are_recorded_relative_to_the_package() -> None:
 def test_every_setting_is_described() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
+
+
+def test_several_names_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMFS_FEATURES", "my_lab.features, other.features")
+    monkeypatch.setenv("MMFS_WATCH", "s3://bucket/new")
+    settings = load_settings(media_roots=("/data",))
+    assert settings.features == ("my_lab.features", "other.features")
+    assert settings.watch == ("s3://bucket/new",)
+    assert settings.media_roots == ("/data",)
+
+
+def test_a_section_that_is_no_json_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMFS_CLIP", "ViT-L-14")
+    with pytest.raises(SettingsError, match="clip"):
+        load_settings()
