@@ -7,7 +7,7 @@ every table is sorted by its key.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
@@ -369,9 +369,3 @@ def feature_table(
 def vector_column(name: str, description: str, vector: VectorType) -> Column:
     """A packed vector column."""
     return Column(name, pa.binary(), description, vector=vector)
-
-
-def with_vector_dim(column: Column, dim: int) -> Column:
-    """The same vector column with another dimension (when another model fills the table)."""
-    dtype: VectorDtype = column.vector.dtype if column.vector else "float16"
-    return replace(column, vector=VectorType(dim, dtype))

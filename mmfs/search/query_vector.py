@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
@@ -27,23 +27,14 @@ _UNLIKE = 0.5
 _LIKE_A_KEY = re.compile(r"[0-9a-fA-F]{8,}(:.*)?")
 
 
-class Encoder(Protocol):
-    """What turns words and pictures into vectors of a space; `mmfs.features.clip.ClipEmbeddings` is one."""
-
-    def encode_text(self, texts: Sequence[str]) -> Vector:
-        """float32 [B, D] of unit length."""
-
-    def encode_images(self, images: Sequence[npt.NDArray[np.uint8]]) -> Vector:
-        """float32 [B, D] of unit length, from RGB uint8 [H, W, 3]."""
-
-
 class QueryEncoder:
     """Makes query vectors.
 
     Args:
         store: Names of samples become ids by its namespace.
         index: Where vectors of samples are.
-        encoder: Gives the encoder; called only when words or pictures are asked for.
+        encoder: Gives what has `encode_text` and `encode_images`, as `mmfs.features.clip.ClipEmbeddings` has; called
+            only when words or pictures are asked for.
         dim: Length of the space's vectors.
     """
 

@@ -37,7 +37,7 @@ def run_demo(
     """
     began = time.perf_counter()
     settings = demo_settings(store)
-    sources = own_media(media) or [str(_render(console, settings, pictures, clips))]
+    sources = _own(console, media) if media else [str(_render(console, settings, pictures, clips))]
     features = _open(settings)
     show.chapter(console, 2, "Ingest: give unseen media to shards (no byte is read yet)")
     show.ingested(console, features.ingest(sources, added_by="mmfs demo"))
@@ -53,6 +53,13 @@ def run_demo(
     show.chapter(console, 7, "Train: one epoch from a pin")
     _epoch(console, features)
     show.next_steps(console, features, dagster_home(settings), seconds=time.perf_counter() - began)
+
+
+def _own(console: Console, media: Sequence[Path]) -> list[str]:
+    show.chapter(console, 1, "Media: yours")
+    sources = own_media(media)
+    console.print(", ".join(sources), highlight=False, markup=False)
+    return sources
 
 
 def _render(console: Console, settings: Settings, pictures: int, clips: int) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmfs.errors import IntegrityError, StalePlanError, StoreError
-from mmfs.schemas import ROW_GROUP_ROWS, Column, VectorType, feature_table, vector_column, with_vector_dim
+from mmfs.schemas import ROW_GROUP_ROWS, Column, VectorType, feature_table, vector_column
 from mmfs.store import Store
 from tests.conftest import add_frames, add_media, media_id, media_rows
 
@@ -203,7 +204,12 @@ def test_a_table_of_a_feature_is_known_to_readers_without_the_feature(store: Sto
 def test_another_model_may_change_the_dimension_of_a_vector_and_nothing_else(store: Store) -> None:
     store.tables.ensure(VECTORS)
     store.tables.update("vectors", "000001", lambda _: vector_rows(2))
-    wider = feature_table("vectors", "Test vectors.", "frame", (with_vector_dim(VECTORS.column("vector"), 8),))
+    wider = feature_table(
+        "vectors",
+        "Test vectors.",
+        "frame",
+        (replace(VECTORS.column("vector"), vector=VectorType(8)),),
+    )
     store.tables.ensure(wider)
     assert store.tables.spec("vectors").column("vector").vector == VectorType(8)
     assert store.tables.read("vectors").schema.field("vector").type == pa.list_(pa.float16(), 4), "as it was written"
