@@ -13,7 +13,7 @@ from mmfs.errors import MmfsError
 from mmfs.settings import Settings
 
 _EXTRAS = {
-    "loader": ("torch", "simplejpeg", "zstandard"),
+    "loader": ("torch", "simplejpeg", "soundfile", "zstandard"),
     "compute": ("av", "PIL", "open_clip", "transformers", "safetensors"),
     "search": ("qdrant_client", "qdrant_edge"),
     "orchestrate": ("dagster", "dagster_webserver", "dagster_aws", "pandas"),
@@ -75,9 +75,11 @@ def _models(settings: Settings) -> Iterator[Finding]:
 
     with suppress(MmfsError):  # Without a store the settings alone decide which models are used.
         settings = open_store(settings, create=False).settings
+    kept = []  # so that a model which several features share is loaded once
     for name, spec in registered(settings).items():
         try:
-            instantiate(spec, settings).setup("cpu")
+            kept.append(instantiate(spec, settings))
+            kept[-1].setup("cpu")
         except MmfsError as error:
             yield Finding(f"model of {name}", error.what, error.mend, failed=True)
         else:
