@@ -1,4 +1,4 @@
-"""Untrusted media in, facts and upright JPEG frames out; everything that parses foreign bytes is in here."""
+"""Untrusted media in, facts, JPEG frames and windows of sound out; everything that parses foreign bytes is in here."""
 
 from mmfs.media.guard import Guard
 from mmfs.media.info import (
@@ -12,6 +12,9 @@ from mmfs.media.info import (
     Reason,
     RefusedError,
     Sampled,
+    SoundJob,
+    SoundWindow,
+    Windowed,
 )
 from mmfs.media.sniff import MEDIA_SUFFIXES, TEXT_SUFFIXES, Sniffed, sniff
 
@@ -30,5 +33,8 @@ __all__ = [
     "RefusedError",
     "Sampled",
     "Sniffed",
+    "SoundJob",
+    "SoundWindow",
+    "Windowed",
     "sniff",
 ]

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, TypedDict
 
 from mmfs.media.info import MediaInfo, Reason, RefusedError
-from mmfs.media.streams import AUDIO_CODECS, audio_stream
+from mmfs.media.streams import audio_stream, require_decodable
 from mmfs.media.timeline import PacketReader
 
 if TYPE_CHECKING:
@@ -47,10 +47,7 @@ def probe_audio(container: InputContainer, info: MediaInfo) -> MediaInfo:
     if stream is None:
         raise RefusedError(Reason.NO_PICTURES, "the file holds neither pictures nor sound")
     sound = describe_audio(stream)
-    if stream.codec_context is None or stream.codec_context.name not in AUDIO_CODECS:
-        raise RefusedError(
-            Reason.UNSUPPORTED, f"audio codec {sound['audio_codec']} is not decoded", mend="transcode it"
-        )
+    require_decodable(stream)
     header_s = (container.duration or 0) / 1_000_000
     is_decodable = False
     begin: Fraction | None = None

@@ -15,6 +15,7 @@ Picture = npt.NDArray[np.uint8]
 _GAP = 4
 _BACKGROUND = 24
 _QUALITIES = (80, 60, 40, 25)
+_WAVE, _PAPER = (120, 200, 255), (44, 44, 52)
 
 
 def contact_sheet(pictures: Sequence[Picture], *, tile: int = 112, columns: int = 6, max_bytes: int = 34_000) -> bytes:
@@ -41,6 +42,17 @@ def depth_colours(depth: npt.NDArray[np.float32]) -> Picture:
     stops = np.linspace(0, 1, len(_COLOURS))
     channels = [np.interp(share, stops, _COLOURS[:, channel]) for channel in range(3)]
     return np.stack(channels, axis=-1).astype(np.uint8)
+
+
+def waveform(samples: npt.NDArray[np.float32], *, side: int = 112) -> Picture:
+    """Sound, float32 ``[C, T]`` of -1 to 1, as a picture: time to the right, the range of all channels up and down."""
+    columns = np.array_split(samples, min(side, samples.shape[1]), axis=1)
+    lows, highs = (np.array([find(column) for column in columns]).clip(-1, 1) for find in (np.min, np.max))
+    rows = np.linspace(1, -1, side)[:, None]
+    step = 2 / (side - 1)  # so that silence is a line
+    drawn = (rows >= lows - step / 2) & (rows <= highs + step / 2)
+    stretched = drawn[:, np.arange(side) * len(columns) // side]
+    return np.where(stretched[..., None], _WAVE, _PAPER).astype(np.uint8)
 
 
 #: Dark blue to yellow, of rising brightness, so that it also reads without colours.

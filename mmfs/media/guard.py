@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mmfs.errors import MediaError
-from mmfs.media.info import Failure, FrameJob, Probed, ProbeJob, Reason, Sampled
+from mmfs.media.info import Failure, FrameJob, Probed, ProbeJob, Reason, Sampled, SoundJob, Windowed
 from mmfs.media.pool import Outcome, Pool
 from mmfs.media.process import Task
 
@@ -73,17 +73,27 @@ class Guard:
             MediaError: A decoding process cannot start, or another batch of this guard is not finished.
         """
         for outcome in self._run(self._task(job.id, job.path, None, {"type": "probe"}) for job in jobs):
-            assert not isinstance(outcome, Sampled)
+            assert isinstance(outcome, Probed | Failure)
             yield outcome
 
     def frames(self, jobs: Iterable[FrameJob]) -> Iterator[Sampled | Failure]:
         """Sample the frames of files; as `probe`."""
         for outcome in self._run(self._frame_task(job) for job in jobs):
-            assert not isinstance(outcome, Probed)
+            assert isinstance(outcome, Sampled | Failure)
+            yield outcome
+
+    def sound(self, jobs: Iterable[SoundJob]) -> Iterator[Windowed | Failure]:
+        """Cut the sound of files into windows; as `probe`."""
+        for outcome in self._run(self._sound_task(job) for job in jobs):
+            assert isinstance(outcome, Windowed | Failure)
             yield outcome
 
     def _frame_task(self, job: FrameJob) -> Task:
         message = {"type": "frames", "sha256": job.sha256, "sampling": job.sampling.model_dump()}
+        return self._task(job.id, job.path, job.duration_s, message)
+
+    def _sound_task(self, job: SoundJob) -> Task:
+        message = {"type": "sound", "sha256": job.sha256, "windowing": job.windowing.model_dump()}
         return self._task(job.id, job.path, job.duration_s, message)
 
     def _task(self, job_id: str, path: Path, duration_s: float | None, message: dict[str, Any]) -> Task:

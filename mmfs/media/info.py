@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from mmfs.errors import MediaError
 
 if TYPE_CHECKING:
-    from mmfs.settings import FramesConfig
+    from mmfs.settings import AudioConfig, FramesConfig
 
 Kind = Literal["image", "video", "audio", "text"]
 
@@ -29,6 +29,7 @@ class Reason(StrEnum):
     CORRUPT = "corrupt"  #: the bytes contradict their format
     TOO_LARGE = "too_large"  #: more pixels than the limits allow, by its header
     NO_PICTURES = "no_pictures"  #: a video in which not one frame decodes
+    NO_SOUND = "no_sound"  #: an audio stream in which not one sample decodes
     TIMEOUT = "timeout"  #: over its deadline, twice
     CRASHED = "crashed"  #: the decoding process died, twice
     OUT_OF_MEMORY = "out_of_memory"  #: over the memory limit, twice
@@ -107,6 +108,25 @@ class DecodedFrame:
 
 
 @dataclass(frozen=True)
+class SoundWindow:
+    """One stored window of sound.
+
+    Attributes:
+        window_index: The window begins so many hops after the presentation; windows without sound are left out.
+        start_s: When it begins, in seconds since the presentation began.
+        end_s: When it ends; the last one may be shorter than the others.
+        flac: The sound, as FLAC of 16 bits.
+    """
+
+    window_index: int
+    start_s: float
+    end_s: float
+    sample_rate_hz: int
+    channels: int
+    flac: bytes
+
+
+@dataclass(frozen=True)
 class ProbeJob:
     """Measure a file. ``id`` is the caller's own and comes back with the result."""
 
@@ -131,6 +151,17 @@ class FrameJob:
 
 
 @dataclass(frozen=True)
+class SoundJob:
+    """Cut the sound of a file into windows; attributes as of `FrameJob`."""
+
+    id: str
+    path: Path
+    sha256: str
+    duration_s: float | None
+    windowing: AudioConfig
+
+
+@dataclass(frozen=True)
 class Probed:
     """The outcome of a `ProbeJob`."""
 
@@ -149,6 +180,29 @@ class Sampled:
     id: str
     frames: list[DecodedFrame]
     salvaged: int
+
+    @property
+    def blob_bytes(self) -> int:
+        """Bytes of the pictures."""
+        return sum(len(frame.jpeg) for frame in self.frames)
+
+
+@dataclass(frozen=True)
+class Windowed:
+    """The outcome of a `SoundJob`: windows in order (none where there is no audio stream).
+
+    Attributes:
+        salvaged: Packets and frames that were too damaged to keep.
+    """
+
+    id: str
+    windows: list[SoundWindow]
+    salvaged: int
+
+    @property
+    def blob_bytes(self) -> int:
+        """Bytes of the sound."""
+        return sum(len(window.flac) for window in self.windows)
 
 
 @dataclass(frozen=True)

@@ -60,3 +60,15 @@ def audio_stream(container: InputContainer) -> AudioStream | None:
 
     default = av.stream.Disposition.default
     return min(container.streams.audio, key=lambda s: (not s.disposition & default, s.index), default=None)
+
+
+def require_decodable(stream: AudioStream) -> None:
+    """Check that a stream's codec is one that may run.
+
+    Raises:
+        RefusedError: UNSUPPORTED.
+    """
+    context = stream.codec_context
+    if context is None or context.name not in AUDIO_CODECS:
+        name = context.codec.canonical_name if context else "unknown"
+        raise RefusedError(Reason.UNSUPPORTED, f"audio codec {name} is not decoded", mend="transcode it")

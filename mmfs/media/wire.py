@@ -12,7 +12,7 @@ import struct
 from functools import cache
 from typing import Any
 
-from mmfs.media.info import DecodedFrame, MediaInfo
+from mmfs.media.info import DecodedFrame, MediaInfo, SoundWindow
 
 _LENGTHS = struct.Struct("!II")
 _MAX_HEADER_BYTES = 1 << 20
@@ -99,6 +99,16 @@ def parse_frame(fields: object, jpeg: bytes) -> DecodedFrame:
     """
     frame: DecodedFrame = _checked(DecodedFrame, {**fields, "jpeg": jpeg} if isinstance(fields, dict) else fields)
     return frame
+
+
+def parse_window(fields: object, flac: bytes) -> SoundWindow:
+    """A `SoundWindow` from another process, every field checked.
+
+    Raises:
+        WireError: A field is missing or of another type.
+    """
+    window: SoundWindow = _checked(SoundWindow, {**fields, "flac": flac} if isinstance(fields, dict) else fields)
+    return window
 
 
 def parse_versions(fields: object) -> dict[str, str]:

@@ -6,6 +6,7 @@ limits of `mmfs.media.sandbox`, and ends when the guard closes the socket.
 
 from __future__ import annotations
 
+import importlib
 import socket
 import sys
 from dataclasses import asdict
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from mmfs.media import wire
-from mmfs.media.info import DecodedFrame, Reason, RefusedError
-from mmfs.media.probe import Caps, probe_file, sample_file
+from mmfs.media.image import PILLOW_PLUGINS
+from mmfs.media.info import DecodedFrame, Reason, RefusedError, SoundWindow
+from mmfs.media.probe import Caps, probe_file, sample_file, window_file
 from mmfs.media.sampling import Sampling
 from mmfs.media.sandbox import allow_cpu_seconds, enter_sandbox
+from mmfs.media.windows import Windowing
 
 
 def main() -> None:
@@ -41,11 +44,19 @@ def _serve(connection: socket.socket, job: dict[str, Any], caps: Caps) -> None:
             wire.send(connection, {"type": "probed", "info": asdict(probe_file(path, caps))})
             return
 
-        def emit(frame: DecodedFrame) -> None:
+        def emit_frame(frame: DecodedFrame) -> None:
             fields = {name: value for name, value in vars(frame).items() if name != "jpeg"}
             wire.send(connection, {"type": "frame", "frame": fields}, frame.jpeg)
 
-        salvaged = sample_file(path, job["sha256"], Sampling(**job["sampling"]), caps, emit)
+        def emit_window(window: SoundWindow) -> None:
+            fields = {name: value for name, value in vars(window).items() if name != "flac"}
+            wire.send(connection, {"type": "window", "window": fields}, window.flac)
+
+        if job["type"] == "sound":
+            salvaged = window_file(path, job["sha256"], Windowing(**job["windowing"]), caps, emit_window)
+            wire.send(connection, {"type": "windowed", "salvaged": salvaged})
+            return
+        salvaged = sample_file(path, job["sha256"], Sampling(**job["sampling"]), caps, emit_frame)
         wire.send(connection, {"type": "sampled", "salvaged": salvaged})
     except RefusedError as error:
         _fail(connection, error.reason, error.what)
@@ -68,8 +79,10 @@ def _load_decoders() -> dict[str, str]:
     import numpy as np
     import PIL.Image
     import simplejpeg
+    import soundfile
 
-    PIL.Image.init()
+    for name in PILLOW_PLUGINS:  # its own `init` would load forty parsers, most of them for formats refused here
+        importlib.import_module(f"PIL.{name}")
     PIL.Image.MAX_IMAGE_PIXELS = None  # our own limit stands before it
     av.logging.set_level(None)
     libraries = {name: ".".join(map(str, version)) for name, version in av.library_versions.items()}
@@ -79,6 +92,7 @@ def _load_decoders() -> dict[str, str]:
         "libavformat": libraries.get("libavformat", ""),
         "pillow": PIL.__version__,
         "simplejpeg": simplejpeg.__version__,
+        "soundfile": soundfile.__version__,
         "numpy": np.__version__,
     }
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmfs.codecs import decode_jpeg
-from mmfs.media.contact_sheet import contact_sheet, depth_colours
+from mmfs.media.contact_sheet import contact_sheet, depth_colours, waveform
 
 SIZES = st.lists(st.tuples(st.integers(1, 400), st.integers(1, 400)), min_size=1, max_size=14)
 
@@ -41,3 +42,19 @@ def test_depth_runs_from_dark_to_bright() -> None:
 
 def test_flat_depth_is_one_colour() -> None:
     assert np.unique(depth_colours(np.full((4, 4), 3.0, np.float32)).reshape(-1, 3), axis=0).shape[0] == 1
+
+
+@given(st.integers(1, 2), st.integers(1, 5000), st.integers(0, 100))
+def test_a_waveform_spans_from_the_lowest_to_the_highest_sample(channels: int, samples: int, seed: int) -> None:
+    sound = np.random.default_rng(seed).uniform(-1, 1, (channels, samples)).astype(np.float32)
+    drawn = waveform(sound, side=64).max(2) > 100
+    assert drawn.shape == (64, 64)
+    assert drawn.any(0).all(), "there is something at every time"
+    rows = np.flatnonzero(drawn.any(1))
+    assert 1 - 2 * rows[[0, -1]] / 63 == pytest.approx([sound.max(), sound.min()], abs=0.05)
+
+
+def test_silence_is_a_line_in_the_middle() -> None:
+    drawn = waveform(np.zeros((1, 1000), np.float32)).max(2) > 100
+    assert set(np.flatnonzero(drawn.any(1)).tolist()) <= {55, 56}
+    assert drawn.any(0).all()

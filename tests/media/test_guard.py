@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mmfs.codecs import decode_flac
 from mmfs.errors import MediaError
-from mmfs.media import Failure, FrameJob, Guard, Probed, ProbeJob, Reason, Sampled
+from mmfs.media import Failure, FrameJob, Guard, Probed, ProbeJob, Reason, Sampled, SoundJob, Windowed
 from mmfs.media.process import DecodingProcess, Task
-from mmfs.settings import FramesConfig, GuardLimits
+from mmfs.settings import AudioConfig, FramesConfig, GuardLimits
 from tests.media.makers import image_bytes, make_video, noise
+from tests.media.sounds import tone, write_wav
 
 LIMITS = GuardLimits()
 
@@ -126,6 +128,44 @@ def test_a_frame_job_that_dies_half_way_starts_over(
     assert killed
     assert isinstance(sampled, Sampled)
     assert [frame.frame_index for frame in sampled.frames] == list(range(40))
+
+
+def sound_job(guard: Guard, path: Path, **config: float) -> SoundJob:
+    """The job of a file that was probed before."""
+    (probed,) = guard.probe([ProbeJob("sound", path)])
+    assert isinstance(probed, Probed)
+    return SoundJob("sound", path, probed.info.sha256, probed.info.duration_s, AudioConfig(**config))
+
+
+def test_windows_of_sound_come_whole_and_in_order(guard: Guard, tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", tone(5.4, 16_000), 16_000)
+    (heard,) = guard.sound([sound_job(guard, path, window_s=0.5, shortest_s=0.1)])
+    assert isinstance(heard, Windowed)
+    assert [window.window_index for window in heard.windows] == list(range(11))
+    assert sum(decode_flac(window.flac).shape[1] for window in heard.windows) == 5.4 * 16_000
+    assert heard.blob_bytes == sum(len(window.flac) for window in heard.windows)
+
+
+def test_a_sound_job_that_dies_half_way_starts_over(
+    guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = sound_job(guard, write_wav(tmp_path / "a.wav", tone(4.0, 16_000), 16_000), window_s=0.1)
+    killed: list[int] = []
+    take = DecodingProcess.take
+
+    def take_and_kill(process: DecodingProcess) -> object:
+        messages = take(process)
+        if not killed and process.task and messages:
+            os.kill(process.pid, signal.SIGKILL)
+            killed.append(process.pid)
+            return [message for message in messages if message[0]["type"] == "window"]
+        return messages if process.pid not in killed else None
+
+    monkeypatch.setattr(DecodingProcess, "take", take_and_kill)
+    (heard,) = guard.sound([job])
+    assert killed
+    assert isinstance(heard, Windowed)
+    assert [window.window_index for window in heard.windows] == list(range(40))
 
 
 def test_a_file_over_its_deadline_is_given_up_after_a_second_try(tmp_path: Path) -> None:

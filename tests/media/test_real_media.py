@@ -11,12 +11,14 @@ import os
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
-from mmfs.codecs import decode_jpeg
-from mmfs.media import Failure, FrameJob, Guard, MediaInfo, Probed, ProbeJob, Sampled
+from mmfs.codecs import decode_flac, decode_jpeg
+from mmfs.media import Failure, FrameJob, Guard, MediaInfo, Probed, ProbeJob, Sampled, SoundJob, Windowed
+from mmfs.media.downmix import downmix
 from mmfs.media.sampling import at_rate
-from mmfs.settings import FramesConfig
+from mmfs.settings import AudioConfig, FramesConfig
 
 ROOT = Path(os.environ.get("MMFS_SAMPLE_MEDIA", ""))
 pytestmark = pytest.mark.skipif(
@@ -108,3 +110,55 @@ def test_frames_are_whole_upright_and_undamaged(infos: dict[str, MediaInfo], sam
             assert info.height is not None
             assert min(frame.width, frame.height) == min(256, info.width, info.height), name
             assert frame.width / frame.height == pytest.approx(info.width / info.height, rel=0.01), name
+
+
+@pytest.fixture(scope="module")
+def sounds(guard: Guard, infos: dict[str, MediaInfo]) -> dict[str, Windowed]:
+    """Windows of each file's sound; none may be refused."""
+    config = AudioConfig(shortest_s=0.0)
+    jobs = (SoundJob(name, ROOT / name, info.sha256, info.duration_s, config) for name, info in infos.items())
+    results = list(guard.sound(jobs))
+    assert [result for result in results if isinstance(result, Failure)] == []
+    return {result.id: result for result in results if isinstance(result, Windowed)}
+
+
+def test_whatever_has_sound_has_windows_for_all_of_it(infos: dict[str, MediaInfo], sounds: dict[str, Windowed]) -> None:
+    assert sum(bool(heard.windows) for heard in sounds.values()) > 10
+    for name, info in infos.items():
+        windows = sounds[name].windows
+        assert bool(windows) == (info.audio_codec is not None), name
+        assert sounds[name].salvaged == 0, name
+        if windows and info.kind == "audio":
+            assert windows[-1].end_s == pytest.approx(info.duration_s, abs=0.05), name
+        assert [window.window_index for window in windows] == list(range(len(windows))), name
+
+
+def test_windows_hold_what_a_full_decode_gives(infos: dict[str, MediaInfo], sounds: dict[str, Windowed]) -> None:
+    for name, info in infos.items():
+        if info.audio_codec is None:
+            continue
+        expected, first_s = fully_decoded(ROOT / name)
+        heard = np.concatenate([decode_flac(window.flac)[0] for window in sounds[name].windows])
+        shift = round(first_s * 16_000)
+        expected = np.pad(expected, (max(shift, 0), 0))[max(-shift, 0) :]
+        assert abs(len(expected) - len(heard)) < 0.1 * 16_000, name
+        inner = slice(1000, min(len(expected), len(heard)) - 1000)
+        np.testing.assert_allclose(heard[inner], expected[inner], atol=1e-3, err_msg=name)
+
+
+def fully_decoded(path: Path) -> tuple[np.ndarray, float]:
+    """The sound that players play, mixed to one channel, at 16 kHz, and when it begins in the presentation."""
+    with av.open(str(path)) as container:
+        stream = min(
+            container.streams.audio, key=lambda s: (not s.disposition & av.stream.Disposition.default, s.index)
+        )
+        packed = av.AudioResampler("flt")
+        frames = [one for frame in container.decode(stream) for one in packed.resample(frame)]
+        first_s = float(frames[0].pts * frames[0].time_base) - max((container.start_time or 0) / 1e6, 0.0)
+    names = [channel.name for channel in frames[0].layout.channels]
+    sound = np.concatenate([frame.to_ndarray().reshape(frame.samples, -1) for frame in frames]) @ downmix(names, 1)[0]
+    whole = av.AudioFrame.from_ndarray(sound[None].astype(np.float32), format="fltp", layout="mono")
+    whole.sample_rate = frames[0].sample_rate
+    resampler = av.AudioResampler("fltp", "mono", 16_000)
+    parts = [part.to_ndarray()[0] for given in (whole, None) for part in resampler.resample(given)]
+    return np.concatenate(parts).clip(-1, 1), first_s

@@ -76,6 +76,14 @@ def test_frames_are_checked_field_by_field() -> None:
             wire.parse_frame(wrong, b"")
 
 
+def test_windows_of_sound_are_checked_field_by_field() -> None:
+    fields = {"window_index": 0, "start_s": 0.0, "end_s": 1.0, "sample_rate_hz": 16_000, "channels": 1}
+    assert wire.parse_window(fields, b"flac").flac == b"flac"
+    for wrong in (None, [], {}, {**fields, "start_s": "soon"}, {**fields, "window_index": 1 << 64}):
+        with pytest.raises(wire.WireError):
+            wire.parse_window(wrong, b"")
+
+
 def test_a_closed_connection_ends_the_conversation() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
