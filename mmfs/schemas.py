@@ -112,6 +112,7 @@ _FRAME_INDEX = Column(
     "frame_index", pa.int64(), "Ordinal of the frame in the source's presentation order; 0 for images."
 )
 _CAPTION_INDEX = Column("caption_index", pa.int64(), "Ordinal of the caption of its media.")
+_WINDOW_INDEX = Column("window_index", pa.int64(), "Ordinal of the window in its media: it begins so many hops in.")
 FINGERPRINT = Column(
     "fingerprint",
     pa.string(),
@@ -128,7 +129,7 @@ GRAIN_KEYS: dict[Grain, tuple[Column, ...]] = {
     "media": (_MEDIA_ID,),
     "frame": (_MEDIA_ID, _FRAME_INDEX),
     "caption": (_MEDIA_ID, _CAPTION_INDEX),
-    "audio_window": (_MEDIA_ID, Column("window_index", pa.int64(), "Ordinal of the window in its media.")),
+    "audio_window": (_MEDIA_ID, _WINDOW_INDEX),
 }
 #: The table whose rows define a grain.
 GRAIN_TABLES: dict[Grain, str] = {
@@ -249,6 +250,24 @@ _FRAMES = TableSpec(
     blob="image",
     codec="jpeg",
 )
+_AUDIO_WINDOWS = TableSpec(
+    "audio_windows",
+    "Sound of audio files and videos in windows of one length, resampled, as FLAC.",
+    ("media_id", "window_index"),
+    (
+        _MEDIA_ID,
+        _WINDOW_INDEX,
+        Column("start_s", pa.float64(), "When the window begins, since the presentation began.", "seconds"),
+        Column("end_s", pa.float64(), "When it ends; the last one of a media may be shorter.", "seconds"),
+        Column("sample_rate_hz", pa.int64(), "Sample rate of the stored sound.", "Hz"),
+        Column("channels", pa.int64(), "Channels of the stored sound."),
+        *BLOB_COLUMNS,
+        FINGERPRINT,
+    ),
+    grain="audio_window",
+    blob="audio",
+    codec="flac",
+)
 _QDRANT_INDEX = TableSpec(
     "qdrant_index",
     "Which build of a search space holds which rows of a shard.",
@@ -335,6 +354,7 @@ BASE_TABLES: dict[str, TableSpec] = {
         _QUARANTINE,
         _CAPTIONS,
         _FRAMES,
+        _AUDIO_WINDOWS,
         _QDRANT_INDEX,
         _SUBSETS,
         _TRAINING_RUNS,

@@ -7,11 +7,22 @@ recorded when it was made (`Settings.with_recorded`), and that wins over the def
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableVariableError
 
@@ -65,6 +76,66 @@ class DepthConfig(_Frozen):
     batch_size: int = Field(16, ge=1, description="Frames a forward pass; does not change results.")
 
 
+def _prompt_pairs(value: Any) -> Any:
+    """``{"name": "a prompt"}`` or ``{"name": ["one", "two"]}`` as pairs, which can be hashed."""
+    if not isinstance(value, Mapping):
+        return value
+    return tuple((name, (texts,) if isinstance(texts, str) else texts) for name, texts in value.items())
+
+
+def _usable_prompts(pairs: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    names = [name for name, _ in pairs]
+    for name, texts in pairs:
+        if not _COLUMN.fullmatch(name):
+            raise ValueError(f"{name!r} cannot name a column: use a-z, 0-9 and _, beginning with a letter")
+        if names.count(name) > 1:
+            raise ValueError(f"{name!r} is there twice")
+        if not texts or not all(text.strip() for text in texts):
+            raise ValueError(f"{name!r} has an empty prompt, or none")
+    if not pairs:
+        raise ValueError("there are no scores: name one at least")
+    return pairs
+
+
+_COLUMN = re.compile(r"[a-z][a-z0-9_]{0,62}")
+#: Prompts by name, in Python and in JSON a mapping.
+Prompts = Annotated[
+    tuple[tuple[str, tuple[str, ...]], ...],
+    BeforeValidator(_prompt_pairs),
+    AfterValidator(_usable_prompts),
+    PlainSerializer(lambda pairs: {name: list(texts) for name, texts in pairs}),
+]
+
+
+class PromptScoresConfig(_Frozen):
+    """What pictures are scored for in words, and against what.
+
+    The defaults help to look through a store before it is used or shown. They are zero-shot scores of an image-text
+    model, not a moderation guarantee: check the hits by eye, choose thresholds on media of your own, and do not take
+    a low score as proof that a picture is harmless.
+    """
+
+    scores: Prompts = Field(
+        (
+            ("nsfw", ("a photo of a naked person", "an explicit sexual photo", "a pornographic picture")),
+            ("violence", ("a photo of people fighting", "a photo of a person attacking another", "a violent scene")),
+            ("gore", ("a photo of a bleeding wound", "a photo of a dead body", "a gory and bloody picture")),
+            ("weapon", ("a photo of a gun", "a photo of a person holding a rifle", "a photo of a person with a knife")),
+            ("drugs", ("a photo of illegal drugs", "a photo of a person using drugs", "a photo of pills and syringes")),
+            ("text_overlay", ("a picture with large text written over it", "a meme with text", "a screenshot of text")),
+            ("watermark", ("a stock photo with a watermark", "a picture with a logo across it")),
+        ),
+        validate_default=True,
+        description="Prompts by the name of their score; several are averaged. Setting it replaces the defaults.",
+    )
+    neutral: tuple[str, ...] = Field(
+        ("a photo", "a photo of a person", "a photo of a place", "a photo of an object", "an everyday scene"),
+        min_length=1,
+        description="Prompts that each score is weighed against: a score of 0.5 is as much as all of these together.",
+    )
+    batch_size: int = Field(4096, ge=1, description="Vectors scored at once; does not change results.")
+
+
 class FramesConfig(_Frozen):
     """How frames are sampled from videos and stored."""
 
@@ -72,6 +143,42 @@ class FramesConfig(_Frozen):
     fps: float = Field(1.0, gt=0, description="Frames a second in mode fps, by exact presentation time.")
     short_side: int = Field(256, ge=16, description="Short side of stored frames in pixels; never scaled up.")
     quality: int = Field(90, ge=1, le=100, description="JPEG quality (4:2:0).")
+
+
+class AudioConfig(_Frozen):
+    """How the sound of audio files and videos is cut into windows and stored."""
+
+    window_s: float = Field(10.0, gt=0, le=120, description="Length of a window in seconds.")
+    hop_s: float | None = Field(
+        None, gt=0, description="Seconds from the beginning of a window to that of the next; default: window_s."
+    )
+    shortest_s: float = Field(
+        1.0, ge=0, description="The shorter window at the end is dropped below this, unless it is all there is."
+    )
+    sample_rate_hz: int = Field(
+        16_000,
+        ge=4_000,
+        le=192_000,
+        description="Sample rate of stored sound: 16,000 is what speech models and log-mel features want; 48,000 keeps "
+        "what people hear, at three times the bytes.",
+    )
+    channels: Literal[1, 2] = Field(1, description="1 mixes all channels into one, 2 into left and right.")
+
+
+class AudioFeaturesConfig(_Frozen):
+    """Log-mel spectrograms and loudness of windows of sound."""
+
+    mels: int = Field(80, ge=8, le=256, description="Mel bands between 0 and 8 kHz: 80, or 128 for Whisper large-v3.")
+    hop_ms: float = Field(10.0, gt=0, description="Milliseconds from one column of a spectrogram to the next.")
+    fft_ms: float = Field(25.0, gt=0, description="Milliseconds of sound that a column is computed from.")
+    chunk_s: int = Field(
+        10,
+        ge=1,
+        description="Seconds that spectrograms cover: shorter windows are padded with silence, as Whisper wants it. "
+        "At least MMFS_AUDIO__WINDOW_S.",
+    )
+    silence_dbfs: float = Field(-50.0, le=0, description="Sound whose loudness is below this counts as silence.")
+    batch_size: int = Field(32, ge=1, description="Windows computed at once; does not change results.")
 
 
 class GuardLimits(_Frozen):
@@ -111,9 +218,14 @@ class Settings(BaseSettings):
     qdrant_url: str | None = Field(None, description="Qdrant server; unset: the embedded engine in the store.")
     qdrant_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server.")
     pin_log_days: int = Field(3650, ge=1, description="How long table history is kept, so that pins stay readable.")
-    clip: ClipConfig = Field(ClipConfig(), description="Model of clip_embeddings and of text and image queries.")
+    clip: ClipConfig = Field(
+        ClipConfig(), description="Model of clip_embeddings, text_embeddings, prompt_scores and of queries."
+    )
     depth: DepthConfig = Field(DepthConfig(), description="Model of depth_maps.")
+    prompts: PromptScoresConfig = Field(PromptScoresConfig(), description="What prompt_scores scores frames for.")
     frames: FramesConfig = Field(FramesConfig(), description="Sampling of videos.")
+    audio: AudioConfig = Field(AudioConfig(), description="Windows of sound.")
+    audio_features: AudioFeaturesConfig = Field(AudioFeaturesConfig(), description="Spectrograms of audio_features.")
     guard: GuardLimits = Field(GuardLimits(), description="Limits of decoding processes.")
 
     def with_recorded(self, recorded: dict[str, Any]) -> Self:
@@ -134,7 +246,7 @@ class Settings(BaseSettings):
         """The sections a store remembers: those that decide what its rows contain."""
         return {
             name: _portable_demo_paths(getattr(self, name).model_dump(mode="json"))
-            for name in ("clip", "depth", "frames")
+            for name in ("clip", "depth", "prompts", "frames", "audio", "audio_features")
         }
 
 

@@ -5,7 +5,13 @@ import dagster as dg
 from mmfs.features.checks import odd_depth, odd_numbers, odd_vectors, unmatched_keys
 from mmfs.features.feature import FeatureSpec
 from mmfs.features.registry import instantiate, registered
-from mmfs.ingest.checks import captions_of_nothing, quarantine_above, unaccounted_files, unaccounted_pictures
+from mmfs.ingest.checks import (
+    captions_of_nothing,
+    quarantine_above,
+    unaccounted_files,
+    unaccounted_pictures,
+    unaccounted_sounds,
+)
 from mmfs.search.checks import index_differences
 from mmfs.settings import Settings
 from mmfs.store import Store
@@ -24,6 +30,7 @@ def checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
         ),
         shard_checks("captions", ShardCheck("keys_agree", captions_of_nothing)),
         shard_checks("frames", ShardCheck("keys_agree", unaccounted_pictures)),
+        shard_checks("audio_windows", ShardCheck("keys_agree", unaccounted_sounds)),
         *(shard_checks(spec.table, *feature_checks(spec)) for spec in registered(settings).values()),
         shard_checks(
             "qdrant_index",

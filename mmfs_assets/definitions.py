@@ -3,6 +3,7 @@
 import dagster as dg
 
 from mmfs.settings import Settings
+from mmfs_assets.audio_windows import audio_windows
 from mmfs_assets.captions import captions
 from mmfs_assets.checks import checks
 from mmfs_assets.demo_training_run import demo_training_run
@@ -30,6 +31,7 @@ def definitions_for(settings: Settings) -> dg.Definitions:
         raw_media(settings),
         captions(settings),
         frames(settings),
+        audio_windows(settings),
         *feature_assets(settings),
         qdrant_index(settings),
     ]

@@ -1,8 +1,9 @@
-"""From files, buckets and lists to media, captions and frames. See README.md in this folder."""
+"""From files, buckets and lists to media, captions, frames and windows of sound. See README.md in this folder."""
 
 from mmfs.ingest.assign import assign
+from mmfs.ingest.audio_windows import build_audio_windows
 from mmfs.ingest.captions import build_captions
-from mmfs.ingest.fingerprints import caption_fingerprint, frames_fingerprint
+from mmfs.ingest.fingerprints import audio_fingerprint, caption_fingerprint, frames_fingerprint
 from mmfs.ingest.frames import build_frames
 from mmfs.ingest.listed import Caption, Listed, Listing
 from mmfs.ingest.listing import list_sources
@@ -16,6 +17,8 @@ __all__ = [
     "Listing",
     "StepReport",
     "assign",
+    "audio_fingerprint",
+    "build_audio_windows",
     "build_captions",
     "build_frames",
     "caption_fingerprint",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ from mmfs.ingest.listing_rows import read_captions
 from mmfs.ingest.report import StepReport
 from mmfs.schemas import BASE_TABLES
 from mmfs.store import Store
+from mmfs.store.costs import Cost, processor_name, recorded_cost
 
 _SCHEMA = pa.schema([column.field() for column in BASE_TABLES["captions"].columns])
 #: Captions that come from listings; others (written by models) are carried along untouched.
@@ -33,21 +34,23 @@ def build_captions(store: Store, shard: str) -> StepReport:
     """
     started = time.perf_counter()
     media_ids = store.tables.read("raw_media", columns=["media_id"], shard=shard).column("media_id")
-    wanted = _listed_captions(store, media_ids.combine_chunks())
+    wanted = captions_of(store, _sources_of(store, media_ids.combine_chunks()))
     fresh = carried = 0
 
     def build(current: pa.Table) -> pa.Table:
         nonlocal fresh, carried
-        by_model = pc.invert(pc.is_in(current.column("source"), pa.array(_LISTED)))
-        kept = current.filter(pc.and_(by_model, pc.is_in(current.column("media_id"), media_ids)))
-        rows = next_captions(current.filter(pc.invert(by_model)), kept, wanted)
+        kept, listed = split_captions(current, media_ids)
+        rows = next_captions(listed, kept, wanted)
         made = pa.Table.from_pylist([dict(zip(_SCHEMA.names, row, strict=True)) for row in rows], schema=_SCHEMA)
         before = set(_rows(current))
         carried = kept.num_rows + sum(row in before for row in rows)
         fresh = len(rows) - (carried - kept.num_rows)
         return pa.concat_tables([kept, made])
 
-    commit = store.tables.update("captions", shard, build)
+    # Every run looks at all captions, and that is what takes its time.
+    cost = Cost(sum(map(len, wanted.values())), time.perf_counter() - started, device=processor_name())
+    info = recorded_cost(cost, before=store.tables.commit_info("captions", shard))
+    commit = store.tables.update("captions", shard, build, info=info)
     return StepReport(
         table="captions",
         shard=shard,
@@ -61,6 +64,13 @@ def build_captions(store: Store, shard: str) -> StepReport:
         version=commit.version,
         changed=commit.changed,
     )
+
+
+def split_captions(current: pa.Table, media_ids: pa.Array | pa.ChunkedArray) -> tuple[pa.Table, pa.Table]:
+    """Rows that are kept whatever is listed, of these media, and rows that came from listings, of any."""
+    by_model = pc.invert(pc.is_in(current.column("source"), pa.array(_LISTED)))
+    kept = current.filter(pc.and_(by_model, pc.is_in(current.column("media_id"), media_ids)))
+    return kept, current.filter(pc.invert(by_model))
 
 
 def next_captions(current: pa.Table, others: pa.Table, wanted: Mapping[str, list[Caption]]) -> list[Row]:
@@ -90,10 +100,14 @@ def _rows(table: pa.Table) -> Iterator[Any]:
     return zip(*(table.column(name).to_pylist() for name in _SCHEMA.names), strict=True)
 
 
-def _listed_captions(store: Store, media_ids: pa.Array) -> dict[str, list[Caption]]:
-    """Captions by media, each text once, in the order of their sources (shard, then URI)."""
+def captions_of(store: Store, sources: Iterable[tuple[str, str, str]]) -> dict[str, list[Caption]]:
+    """Listed captions by media, each text once, in the order of their sources.
+
+    Args:
+        sources: ``(shard, uri, media_id)``, sorted.
+    """
     names: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for shard, uri, media_id in _sources_of(store, media_ids):
+    for shard, uri, media_id in sources:
         names[shard][uri].append(media_id)
     found: dict[str, dict[str, Caption]] = {}
     for shard, uris in names.items():

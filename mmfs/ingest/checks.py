@@ -1,4 +1,4 @@
-"""What must hold of media, captions and frames: each check lists what is wrong in one shard, in words."""
+"""What must hold of media and the tables made from them: each check lists what is wrong in one shard, in words."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmfs.ingest.audio_windows import STAGE as AUDIO_WINDOWS
+from mmfs.ingest.audio_windows import sounding
 from mmfs.ingest.frames import STAGE as FRAMES
 from mmfs.ingest.register import STAGE as RAW_MEDIA
 
@@ -27,14 +29,13 @@ def unaccounted_pictures(store: Store, shard: str) -> list[str]:
     """Pictures and videos without frames that are not in quarantine, and frames of media that are not there."""
     media = store.tables.read("raw_media", columns=["media_id", "kind", "uri"], shard=shard)
     pictured = media.filter(pc.is_in(media.column("kind"), pa.array(["image", "video"])))
-    framed = set(_column(store, "frames", "media_id", shard))
-    failed = set(_quarantined(store, shard, FRAMES))
-    rows = zip(pictured.column("media_id").to_pylist(), pictured.column("uri").to_pylist(), strict=True)
-    lost = [media_id for media_id, uri in rows if media_id not in framed and uri not in failed]
-    return [
-        *_counted(lost, "pictures or videos have neither frames nor a quarantine row"),
-        *_counted(sorted(framed - set(pictured.column("media_id").to_pylist())), "media have frames but no row"),
-    ]
+    return _unaccounted(store, shard, FRAMES, pictured, "pictures or videos", "frames")
+
+
+def unaccounted_sounds(store: Store, shard: str) -> list[str]:
+    """Media with sound but without windows that are not in quarantine, and windows of media that are not there."""
+    media = store.tables.read("raw_media", columns=["media_id", "audio_codec", "uri"], shard=shard)
+    return _unaccounted(store, shard, AUDIO_WINDOWS, sounding(media), "media with sound", "audio windows")
 
 
 def captions_of_nothing(store: Store, shard: str) -> list[str]:
@@ -47,12 +48,23 @@ def quarantine_above(store: Store, shard: str) -> list[str]:
     """The share of listed files in quarantine, where it is above the setting ``quarantine_share``."""
     listed = len(_column(store, "listings", "uri", shard))
     rows = store.tables.read("quarantine", columns=["uri", "stage", "reason"], shard=shard)
-    files = rows.filter(pc.is_in(rows.column("stage"), pa.array([RAW_MEDIA, FRAMES])))
+    files = rows.filter(pc.is_in(rows.column("stage"), pa.array([RAW_MEDIA, FRAMES, AUDIO_WINDOWS])))
     bad, reasons = set(files.column("uri").to_pylist()), Counter(files.column("reason").to_pylist())
     if not listed or len(bad) / listed <= store.settings.quarantine_share:
         return []
     why = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
     return [f"{len(bad)} of {listed} files ({len(bad) / listed:.1%}) are in quarantine: {why}"]
+
+
+def _unaccounted(store: Store, shard: str, table: str, media: pa.Table, which: str, what: str) -> list[str]:
+    there = set(_column(store, table, "media_id", shard))
+    failed = set(_quarantined(store, shard, table))
+    rows = zip(media.column("media_id").to_pylist(), media.column("uri").to_pylist(), strict=True)
+    lost = [media_id for media_id, uri in rows if media_id not in there and uri not in failed]
+    return [
+        *_counted(lost, f"{which} have neither {what} nor a quarantine row"),
+        *_counted(sorted(there - set(media.column("media_id").to_pylist())), f"media have {what} but no row"),
+    ]
 
 
 def _column(store: Store, table: str, column: str, shard: str) -> list[str]:

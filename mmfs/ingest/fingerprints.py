@@ -1,27 +1,47 @@
-"""What the rows of captions and frames depend on, as a hash. A row is fresh while its hash equals today's."""
+"""What rows of captions, frames and windows of sound depend on, as a hash. A row is fresh while it equals today's."""
 
 from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 
-from mmfs.codecs import encode_jpeg
+from mmfs.codecs import encode_flac, encode_jpeg
 from mmfs.ids import digest
-from mmfs.settings import FramesConfig
+from mmfs.settings import AudioConfig, FramesConfig, Settings
 
 #: Modules that decide which frames there are and what is in them. Those that only refuse files are left out: a file
 #: they refuse has no rows.
 SAMPLING_MODULES = ("container", "image", "orientation", "picture", "sampling", "timeline", "video")
-
+#: The same of windows of sound. Of the timeline they use no more than where it begins.
+SOUND_MODULES = ("container", "downmix", "resample", "sound", "streams", "windows")
 
 _DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def frames_fingerprint(config: FramesConfig) -> str:
     """The fingerprint of every row of ``frames`` made with this configuration by this code."""
-    return digest("frames", config.model_dump_json(), _sampling_code())
+    return digest("frames", config.model_dump_json(), _media_code(SAMPLING_MODULES, encode_jpeg))
+
+
+def audio_fingerprint(config: AudioConfig) -> str:
+    """The fingerprint of every row of ``audio_windows`` made with this configuration by this code."""
+    return digest("audio_windows", config.model_dump_json(), _media_code(SOUND_MODULES, encode_flac))
+
+
+def decoded_parts(table: str, settings: Settings) -> dict[str, str]:
+    """The parts of these fingerprints as a commit records them, so that a later plan can say why rows are stale.
+
+    Args:
+        table: ``frames`` or ``audio_windows``.
+    """
+    if table == "frames":
+        config, code = settings.frames.model_dump_json(), _media_code(SAMPLING_MODULES, encode_jpeg)
+    else:
+        config, code = settings.audio.model_dump_json(), _media_code(SOUND_MODULES, encode_flac)
+    return {"fingerprint.config": digest(config), "fingerprint.code": digest(code)}
 
 
 def caption_fingerprint(text: str, source: str, language: str | None) -> str:
@@ -34,10 +54,10 @@ def caption_fingerprint(text: str, source: str, language: str | None) -> str:
 
 
 @cache
-def _sampling_code() -> str:
+def _media_code(names: tuple[str, ...], encode: Callable[..., bytes]) -> str:
     folder = resources.files("mmfs.media")
-    modules = [folder.joinpath(f"{name}.py").read_text("utf-8") for name in SAMPLING_MODULES]
-    return digest(*(code_without_comments(source) for source in [*modules, inspect.getsource(encode_jpeg)]))
+    modules = [folder.joinpath(f"{name}.py").read_text("utf-8") for name in names]
+    return digest(*(code_without_comments(source) for source in [*modules, inspect.getsource(encode)]))
 
 
 def code_without_comments(source: str) -> str:

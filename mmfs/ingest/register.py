@@ -25,6 +25,7 @@ from mmfs.ingest.registration import Outcomes, ShardPlan, next_raw_media, next_s
 from mmfs.ingest.report import StepReport
 from mmfs.media import Failure, Guard, ProbeJob, RefusedError
 from mmfs.store import Commit, Store
+from mmfs.store.costs import Cost, processor_name, recorded_cost
 
 STAGE = "raw_media"
 
@@ -46,9 +47,10 @@ def register_media(store: Store, shard: str, *, now_us: int, progress: Progress 
         StoreError: The store, or a bucket with media, cannot be reached.
     """
     started = time.perf_counter()
-    plan = _plan(store, shard)
+    plan = plan_registration(store, shard)
     outcomes, copied_bytes = _read(store, plan, progress)
-    media = _commit_media(store, shard, plan, outcomes, now_us)
+    cost = Cost(len(plan.pending), time.perf_counter() - started, device=processor_name(), pack_bytes=copied_bytes)
+    media = _commit_media(store, shard, plan, outcomes, now_us, cost)
     commits = [media, *_commit_bookkeeping(store, shard, plan, outcomes, now_us)]
     computed = len(set(outcomes.media_ids().values())) if media.changed else 0
     return StepReport(
@@ -66,7 +68,8 @@ def register_media(store: Store, shard: str, *, now_us: int, progress: Progress 
     )
 
 
-def _plan(store: Store, shard: str) -> ShardPlan:
+def plan_registration(store: Store, shard: str) -> ShardPlan:
+    """Which files of a shard have to be read, and what is known of the others."""
     tables = store.tables
     sources = tables.read("sources", columns=["media_id", "uri", "etag"], shard=shard)
     owned = set(tables.read("raw_media", columns=["media_id"], shard=shard).column("media_id").to_pylist())
@@ -116,7 +119,7 @@ def _read(store: Store, plan: ShardPlan, progress: Progress | None) -> tuple[Out
     return outcomes, copied_bytes
 
 
-def _commit_media(store: Store, shard: str, plan: ShardPlan, outcomes: Outcomes, now_us: int) -> Commit:
+def _commit_media(store: Store, shard: str, plan: ShardPlan, outcomes: Outcomes, now_us: int, cost: Cost) -> Commit:
     holders = Holders(store.tables, "raw_media", "media_id", outcomes.media_ids().values())
     foreign = _foreign_sources(store, shard, orphans(plan, outcomes))
     claimed: list[str] = []
@@ -130,7 +133,8 @@ def _commit_media(store: Store, shard: str, plan: ShardPlan, outcomes: Outcomes,
     def check(version: int) -> None:
         holders.check(claimed, shard, version)
 
-    return store.tables.update("raw_media", shard, build, check=check)
+    info = recorded_cost(cost, before=store.tables.commit_info("raw_media", shard))
+    return store.tables.update("raw_media", shard, build, info=info, check=check)
 
 
 def _foreign_sources(store: Store, shard: str, media_ids: set[str]) -> dict[str, str]:

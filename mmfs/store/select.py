@@ -36,7 +36,6 @@ def select(
 
     Raises:
         WhereError: The condition or a column is wrong; it names the token and what exists.
-        StoreError: The grain has no table in this store.
     """
     base = GRAIN_TABLES[grain]
     keys = [key.name for key in GRAIN_KEYS[grain]]
@@ -44,7 +43,6 @@ def select(
     if where is None and not columns:
         return store.tables.read(base, columns=[*keys, "shard"], version=versions.get(base))
     catalog = store.tables.catalog()
-    store.tables.spec(base)  # says so when the grain has no table
     asked = {name: _column(name, catalog, grain) for name in columns if name not in {*keys, "shard"}}
     condition = parse_where(where, catalog, grain) if where is not None else None
     foreign = condition.foreign if condition else frozenset()

@@ -50,7 +50,7 @@ class Store:
 
     @classmethod
     def open(cls, url: str | Path | None = None, *, settings: Settings | None = None, create: bool = True) -> Store:
-        """Open a store, or make one with all its tables.
+        """Open a store, or make one with all its tables; one of an older mmfs gets those that came since.
 
         A new store records the settings that decide what its rows contain (models, frame sampling). Later they
         stand in for defaults; what is set by hand wins, and the record stays as it was.
@@ -58,7 +58,7 @@ class Store:
         Args:
             url: Directory or ``s3://bucket/prefix``; default: the setting ``store``.
             settings: Default: from the environment.
-            create: Make the store when there is none.
+            create: Make the store, or tables that it lacks.
 
         Raises:
             StoreError: There is no store and ``create`` is False, or it was made by a newer mmfs.
@@ -66,11 +66,15 @@ class Store:
         settings = settings or load_settings()
         objects = Objects.open(url if url is not None else settings.store)
         tables = Tables(objects, keep_log_days=settings.pin_log_days)
-        if not objects.exists(_RECORD):
-            if not create:
-                raise StoreError(f"there is no store at {objects.url}", mend="check MMFS_STORE, or `mmfs ingest` first")
+        is_new = not objects.exists(_RECORD)
+        if is_new and not create:
+            raise StoreError(f"there is no store at {objects.url}", mend="check MMFS_STORE, or `mmfs ingest` first")
+        if create:
+            # A store of an older mmfs lacks the tables that came since.
+            there = set() if is_new else set(tables.names())
             with ThreadPoolExecutor(4) as pool:
-                list(pool.map(tables.ensure, BASE_TABLES.values()))
+                list(pool.map(tables.ensure, [spec for name, spec in BASE_TABLES.items() if name not in there]))
+        if is_new:
             _write_record(objects, settings)
         record = _read_record(objects)
         return cls(objects, tables, settings.with_recorded(record["recorded"]), uuid.UUID(record["namespace"]))

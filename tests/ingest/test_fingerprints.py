@@ -6,8 +6,14 @@ from importlib import resources
 
 import pytest
 
-from mmfs.ingest.fingerprints import SAMPLING_MODULES, code_without_comments, frames_fingerprint
-from mmfs.settings import FramesConfig
+from mmfs.ingest.fingerprints import (
+    SAMPLING_MODULES,
+    SOUND_MODULES,
+    audio_fingerprint,
+    code_without_comments,
+    frames_fingerprint,
+)
+from mmfs.settings import AudioConfig, FramesConfig
 
 
 @pytest.mark.parametrize("change", [{"mode": "all"}, {"fps": 2.0}, {"short_side": 128}, {"quality": 80}])
@@ -16,9 +22,18 @@ def test_every_sampling_setting_counts(change: dict[str, object]) -> None:
     assert frames_fingerprint(FramesConfig(**change)) != frames_fingerprint(FramesConfig())
 
 
-def test_the_sampling_modules_exist() -> None:
+@pytest.mark.parametrize(
+    "change", [{"window_s": 5.0}, {"hop_s": 5.0}, {"shortest_s": 0.5}, {"sample_rate_hz": 48_000}, {"channels": 2}]
+)
+def test_every_setting_of_windows_of_sound_counts(change: dict[str, object]) -> None:
+    assert audio_fingerprint(AudioConfig()) == audio_fingerprint(AudioConfig())
+    assert audio_fingerprint(AudioConfig(**change)) != audio_fingerprint(AudioConfig())
+
+
+@pytest.mark.parametrize("names", [SAMPLING_MODULES, SOUND_MODULES])
+def test_the_modules_that_count_exist(names: tuple[str, ...]) -> None:
     folder = resources.files("mmfs.media")
-    assert all(folder.joinpath(f"{name}.py").is_file() for name in SAMPLING_MODULES)
+    assert all(folder.joinpath(f"{name}.py").is_file() for name in names)
 
 
 def test_comments_docstrings_and_layout_do_not_count_but_code_does() -> None:

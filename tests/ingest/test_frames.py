@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from mmfs.codecs import decode_jpeg
-from mmfs.ingest import build_frames, frames_fingerprint, register_media
-from mmfs.ingest import frames as frames_module
+from mmfs.ingest import build_frames, decoded, frames_fingerprint, register_media
 from mmfs.settings import FramesConfig
 from mmfs.store import Store
 from mmfs.store.faults import arm
@@ -56,7 +55,7 @@ def test_photos_and_videos_become_frames_that_read_back(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a file was going to be read")
 
-    monkeypatch.setattr(frames_module, "Guard", refuse)
+    monkeypatch.setattr(decoded, "Guard", refuse)
     packs = [info.path for info in store.objects.list("packs")]
     again = build_frames(store, "000000")
     assert (again.rows, again.computed, again.carried, again.changed, again.digest) == (4, 0, 4, False, report.digest)

@@ -1,11 +1,11 @@
-"""Outcomes back in the order of their jobs."""
+"""Jobs handed out so that none is late, and outcomes back in the order of their ids."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmfs.ingest.ordering import in_order
+from mmfs.ingest.ordering import in_order, long_before_short
 from mmfs.media import DecodedFrame, Failure, Reason, Sampled
 
 
@@ -42,3 +42,13 @@ def test_the_buffer_is_bounded() -> None:
     first = next(in_order(late_first(), IDS, absent=(), buffer_bytes=25))  # type: ignore[arg-type]
     assert first.id == "1"
     assert len(drawn) == 3
+
+
+@given(st.lists(st.none() | st.floats(0, 1e6), max_size=80))
+def test_all_media_are_handed_out_and_the_last_ones_longest_first(durations: list[float | None]) -> None:
+    media = [{"media_id": number, "duration_s": duration} for number, duration in enumerate(durations)]
+    handed = long_before_short(media)
+    assert sorted(row["media_id"] for row in handed) == list(range(len(media)))
+    assert handed[:-32] == media[:-32]
+    last = [row["duration_s"] or 0.0 for row in handed[-32:]]
+    assert last == sorted(last, reverse=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mmfs.ingest import assign, build_captions, build_frames, list_sources, register_media
+from mmfs.ingest import assign, build_audio_windows, build_captions, build_frames, list_sources, register_media
+from mmfs.ingest.checks import unaccounted_sounds
 from mmfs.settings import FramesConfig
 from tests.ingest.making import open_store
 
@@ -49,3 +50,9 @@ def test_every_sample_is_registered_as_its_list_describes_it(tmp_path: Path) -> 
     assert report_of_frames.quarantined == 0
     assert all(framed.count(media_id) == 1 for media_id in photos)
     assert all(framed.count(media_id) >= 1 for media_id in videos)
+    report_of_sounds = build_audio_windows(store, "000000")
+    assert report_of_sounds.quarantined == 0
+    assert unaccounted_sounds(store, "000000") == []
+    heard = set(store.tables.read("audio_windows").column("media_id").to_pylist())
+    assert heard == {row["media_id"] for row in media.values() if expected[row["sha256"]]["audio_codec"]}
+    assert build_audio_windows(store, "000000").changed is False
