@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pydantic import BaseModel
 
 from mmfs.features.feature import Blob, Feature, Output, Scalar, Vector
-from mmfs.features.source import normal_source
+from mmfs.features.reach import reach_of
 from mmfs.ids import digest
 
 _ROW_CHARACTERS = 32
@@ -20,7 +20,7 @@ class FingerprintParts:
     """What determines a feature's results apart from its inputs; each part is a digest, and a cause of staleness.
 
     Attributes:
-        code: Source of the class, its bases and what it depends on, without comments and docstrings.
+        code: The class and the first-party code that it reaches, without comments, docstrings and layout.
         config: Parameters that change results, and the columns read.
         weights: Weights and architecture.
         outputs: Names and types of the output columns.
@@ -41,14 +41,11 @@ def fingerprint_parts(feature: Feature) -> FingerprintParts:
     """The parts of a feature's fingerprint. Loads no model and reaches no network.
 
     Raises:
-        FeatureError: The source of the class cannot be read.
+        FeatureError: The source of the class, or of what it depends on, cannot be read.
     """
-    cls, spec = type(feature), feature.spec
-    bases = [base for base in cls.__mro__ if issubclass(base, Feature) and base is not Feature]
-    code = [normal_source(part) for part in (*bases, *(d for base in bases for d in _depends_on(base)))]
     return FingerprintParts(
-        code=digest(*code),
-        config=digest(_config_text(feature), *spec.inputs),
+        code=reach_of(type(feature)).digest,
+        config=digest(_config_text(feature), *(column.name for column in feature.spec.inputs)),
         weights=digest(feature.weights_digest()),
         outputs=digest(*(f"{name}:{_type_text(output)}" for name, output in sorted(feature.outputs.items()))),
     )
@@ -77,10 +74,6 @@ def recorded_parts(parts: FingerprintParts) -> dict[str, str]:
 def changed_parts(recorded: dict[str, str], parts: FingerprintParts) -> list[str]:
     """Names of the parts that differ from those a commit recorded; empty if it recorded none."""
     return [name for name, value in asdict(parts).items() if recorded.get(f"fingerprint.{name}") not in (None, value)]
-
-
-def _depends_on(cls: type[Feature]) -> tuple[object, ...]:
-    return cls.spec.depends_on if "spec" in vars(cls) else ()
 
 
 def _config_text(feature: Feature) -> str:

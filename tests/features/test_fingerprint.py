@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import json
 import shutil
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,8 +24,11 @@ from mmfs.features.fingerprint import (
     row_fingerprint,
     static_fingerprint,
 )
+from mmfs.features.runner import run_feature
+from mmfs.features.status import shard_status
 from mmfs.settings import ClipConfig
-from tests.features.tiny import write_clip
+from mmfs.store import Store
+from tests.features.tiny import SHARD, write_clip
 
 _SOURCE = '''
 from pydantic import BaseModel
@@ -32,10 +38,16 @@ class Config(BaseModel, frozen=True):
     gain: float = 1.0
     batch_size: int = 8
 
-def reached(x):
+def registered(x):
     return x + 1
 
-@feature(table="mean", grain="frame", inputs=["frames.image"], depends_on=[reached])
+def called(x):
+    return x.float() * 1
+
+def unrelated(x):
+    return x + 3
+
+@feature(table="mean", grain="frame", inputs=["frames.image"], depends_on=[registered])
 class Mean(Feature):
     """Mean of all pixels."""
 
@@ -44,7 +56,16 @@ class Mean(Feature):
 
     def compute(self, batch):
         # the mean
-        return {"mean": self.config.gain * batch["frames.image"].float().mean((1, 2, 3))}
+        return {"mean": self.config.gain * called(batch["frames.image"]).mean((1, 2, 3))}
+
+@feature(table="twice", grain="frame", inputs=["mean.mean"])
+class Twice(Feature):
+    """Twice the mean."""
+
+    outputs = {"twice": Scalar("float32")}
+
+    def compute(self, batch):
+        return {"twice": [2 * value for value in batch["mean.mean"]]}
 '''
 _numbers = itertools.count()
 
@@ -72,9 +93,11 @@ def _mean(folder: Path, *changes: tuple[str, str], gain: float = 1.0, batch_size
         ("        # the mean\n", ""),
         ('"""Mean of all pixels."""', '"""The average of all pixels, of course."""'),
         ("        return {", "\n\n        return {"),
-        ('self.config.gain * batch["frames.image"]', 'self.config.gain * (batch["frames.image"])'),
+        ('called(batch["frames.image"])', '(called)((batch["frames.image"]))'),
         ('table="mean"', 'table="average"'),
-        ("def reached(x):", "def reached(x):  # adds one"),
+        ("def registered(x):", "def registered(x):  # adds one"),
+        ("return x + 3", "return x + 4"),
+        ("batch_size: int = 8", "batch_size: int = 9"),
         ("class Config(BaseModel, frozen=True):", "UNRELATED = 1\n\nclass Config(BaseModel, frozen=True):"),
     ],
 )
@@ -87,6 +110,7 @@ def test_comments_docstrings_layout_and_unrelated_code_do_not_count(tmp_path: Pa
     [
         ((".mean((1, 2, 3))", ".amax((1, 2, 3))"), "code"),
         (("return x + 1", "return x + 2"), "code"),
+        (("return x.float() * 1", "return x.float() * 2"), "code"),
         (('Scalar("float32")', 'Scalar("float64")'), "outputs"),
         (('inputs=["frames.image"]', 'inputs=["frames.image", "frames.time_s"]'), "config"),
     ],
@@ -134,3 +158,75 @@ def test_changed_weights_in_the_same_file_are_noticed(tmp_path: Path) -> None:
 @given(st.lists(st.text(max_size=5), max_size=3), st.lists(st.text(max_size=5), max_size=3))
 def test_a_row_fingerprint_tells_its_upstream_rows_apart(one: list[str], two: list[str]) -> None:
     assert (row_fingerprint("s", one) == row_fingerprint("s", two)) == (one == two)
+
+
+@pytest.fixture
+def computed(store: Store, frames: Callable[..., None], tmp_path: Path) -> Store:
+    """A store with three rows of ``mean`` and of ``twice``, which reads it."""
+    frames(range(3))
+    mean = _mean(tmp_path)
+    run_feature(store, mean, SHARD)
+    run_feature(store, _twice_of(mean), SHARD)
+    return store
+
+
+def _twice_of(mean: Feature) -> Feature:
+    return sys.modules[type(mean).__module__].Twice()  # type: ignore[no-any-return]
+
+
+def test_an_edited_helper_makes_its_rows_stale_by_code_and_those_computed_from_them_by_upstream(
+    computed: Store, tmp_path: Path
+) -> None:
+    mean = _mean(tmp_path, ("return x.float() * 1", "return x.float() * 2"))
+    twice = _twice_of(mean)
+    assert shard_status(computed, mean, SHARD).causes == {"code": 3}
+    run_feature(computed, mean, SHARD)
+    assert shard_status(computed, mean, SHARD).causes == {}
+    assert shard_status(computed, twice, SHARD).causes == {"upstream": 3}
+    assert run_feature(computed, twice, SHARD).computed == 3
+
+
+def test_an_edited_helper_that_nothing_calls_makes_nothing_stale(computed: Store, tmp_path: Path) -> None:
+    mean = _mean(tmp_path, ("return x + 3", "return x + 4"))
+    assert shard_status(computed, mean, SHARD).fresh == 3
+    assert shard_status(computed, _twice_of(mean), SHARD).fresh == 3
+
+
+_DIGESTS = """
+import json, sys
+from pathlib import Path
+import mmfs
+from mmfs.features.reach import reach_of
+from mmfs.features.registry import registered
+
+resize = Path(mmfs.__file__).parent / "features/resize.py"
+assert resize.is_relative_to(sys.argv[1])
+
+def digests():
+    return {table: reach_of(spec.cls).digest for table, spec in registered(mmfs.Settings()).items()}
+
+before = digests()
+resize.write_text("# A comment.\\n" + resize.read_text().replace("Returns:", "Gives:"))
+commented = digests()
+resize.write_text(resize.read_text().replace("clamp_(0, 255)", "clamp_(0, 254)"))
+print(json.dumps([before, commented, digests()]))
+"""
+
+
+def test_another_resize_changes_the_features_that_resize_and_no_others(tmp_path: Path) -> None:
+    import mmfs
+
+    home = Path(mmfs.__file__).parent
+    shutil.copytree(home, tmp_path / "mmfs", ignore=lambda folder, names: [n for n in names if _is_no_code(folder, n)])
+    command = [sys.executable, "-c", _DIGESTS, str(tmp_path)]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    before, commented, edited = json.loads(ran.stdout)
+    assert commented == before
+    changed = {table for table in before if edited[table] != before[table]}
+    assert changed == {"clip_embeddings", "depth_maps", "frame_quality"} & set(before)
+    assert {"clip_embeddings", "depth_maps"} <= changed
+
+
+def _is_no_code(folder: str, name: str) -> bool:
+    return not name.endswith(".py") and not (Path(folder) / name).is_dir()
