@@ -1,19 +1,20 @@
-"""Compute a batch; where it fails, halve it until the bad rows stand alone."""
+"""Run a step of a feature on some rows; where it fails, halve them until the bad rows stand alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from mmfs.errors import FeatureError, ModelError
-from mmfs.features.batching import PreparedRow, collate
-from mmfs.features.feature import Feature
-from mmfs.features.outputs import NotFiniteError, checked_outputs
+from mmfs.features.batching import RowBatch
+from mmfs.features.outputs import NotFiniteError
 from mmfs.media.info import Reason
 
 #: When this many rows fail together and not one of them can be computed, the model is to blame, not the rows.
 _BLAME_ROWS = 4
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -33,57 +34,64 @@ class ComputedRows:
     columns: dict[str, Sequence[Any]]
 
 
-def compute_batch(feature: Feature, rows: list[PreparedRow]) -> tuple[list[ComputedRows], list[BadRow]]:
-    """Compute a batch, whole if it can be, else in halves down to single rows. A device out of memory is halved too.
+def halving(
+    step: Callable[[RowBatch], Result], rows: RowBatch, failure: Exception | None = None
+) -> tuple[list[Result], list[BadRow]]:
+    """Run a step on rows, whole if it can be, else in halves down to single rows.
+
+    Args:
+        failure: What a first try on all the rows raised, if there was one.
 
     Returns:
-        The rows that came out, in order, and those that could not be computed.
+        What came out, in order, and the rows that failed alone.
 
     Raises:
-        FeatureError: The outputs are not what was declared, or no row of a batch of 4 or more can be computed.
+        FeatureError: Raised by the step: the outputs are not what was declared.
+        ModelError: Raised by the step.
     """
-    good, bad = _halve(feature, rows)
-    if not good and len(bad) >= _BLAME_ROWS:
-        raise FeatureError(
-            f"none of the {len(bad)} rows of a batch can be computed: {bad[0].message}",
-            where=f"feature {feature.spec.table}",
-            mend="so many bad rows in a row mean a broken model or compute method: check its weights and code",
-        )
-    return good, bad
-
-
-def _halve(feature: Feature, rows: list[PreparedRow]) -> tuple[list[ComputedRows], list[BadRow]]:
-    outcome = _attempt(feature, rows)
-    if isinstance(outcome, ComputedRows):
-        return [outcome], []
+    if failure is None:
+        try:
+            return [step(rows)], []
+        except Exception as error:
+            failure = error
+    if isinstance(failure, FeatureError | ModelError):
+        raise failure
     if len(rows) == 1:
-        return [], [outcome]
-    good: list[ComputedRows] = []
+        return [], [BadRow(rows.positions[0], _reason(failure), failure_text(failure))]
+    good: list[Result] = []
     bad: list[BadRow] = []
-    for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
-        more, failed = _halve(feature, half)
+    for half in (rows.cut(0, len(rows) // 2), rows.cut(len(rows) // 2, len(rows))):
+        more, failed = halving(step, half)
         good += more
         bad += failed
     return good, bad
 
 
-def _attempt(feature: Feature, rows: list[PreparedRow]) -> ComputedRows | BadRow:
+def blame(table: str, good: Sequence[object], bad: Sequence[BadRow]) -> None:
+    """Raise a FeatureError when so many rows fail together, and none comes out, that the model must be broken."""
+    if not good and len(bad) >= _BLAME_ROWS:
+        raise FeatureError(
+            f"none of the {len(bad)} rows of a batch can be computed: {bad[0].message}",
+            where=f"feature {table}",
+            mend="so many bad rows in a row mean a broken model or compute method: check its weights and code",
+        )
+
+
+def is_out_of_memory(error: Exception | None) -> bool:
+    """Whether a device had too little memory for a batch."""
     import torch
 
-    position = rows[0].position
-    try:
-        with torch.inference_mode():
-            result = feature.compute(collate(rows))
-            columns = checked_outputs(feature, result, len(rows))
-    except (FeatureError, ModelError):
-        raise
-    except NotFiniteError as error:
-        return BadRow(position, Reason.NOT_FINITE, str(error))
-    except Exception as error:
-        return BadRow(position, Reason.MODEL_FAILED, failure_text(error))
-    return ComputedRows([row.position for row in rows], columns)
+    return isinstance(error, torch.OutOfMemoryError)
 
 
 def failure_text(error: Exception) -> str:
     """An exception on one line, short enough for a table."""
+    if isinstance(error, NotFiniteError):
+        return str(error)
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+
+
+def _reason(error: Exception) -> Reason:
+    if isinstance(error, NotFiniteError):
+        return Reason.NOT_FINITE
+    return Reason.OUT_OF_MEMORY if is_out_of_memory(error) else Reason.MODEL_FAILED

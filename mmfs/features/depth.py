@@ -6,9 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from mmfs.codecs import depth16_scale
+from mmfs.codecs import DEPTH16_TOP
 from mmfs.errors import ModelError
 from mmfs.features.depth_source import SETTING, DepthPreprocess, fetch_depth, find_depth, read_preprocess
 from mmfs.features.feature import Blob, Feature, Scalar, feature
@@ -25,14 +23,13 @@ if TYPE_CHECKING:
     table="depth_maps",
     grain="frame",
     inputs=["frames.image"],
-    depends_on=[DepthPreprocess, read_preprocess, resize, autocast],
+    neutral=[fetch_depth, require_finite],
 )
 class DepthMaps(Feature):
     """Depth of every pixel of a frame, at the frame's size, by a depth model of transformers.
 
     Values are the model's own: metres for metric models (GLPN), inverse relative depth for DPT and Depth Anything.
-    ``prepare`` resizes each frame to the model's input in the reader threads; frames whose inputs have one shape
-    share a batch.
+    ``prepare`` resizes frames to the model's input on the device; frames whose inputs have one shape share a batch.
     """
 
     config: DepthConfig
@@ -87,40 +84,43 @@ class DepthMaps(Feature):
         self._shift = torch.tensor(self._preprocess.shift).reshape(3, 1, 1).to(device)
         self.device = device
 
-    def prepare(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Resize one frame, uint8 ``[3, H, W]``, to the model's input, and keep its own size."""
-        image = row["frames.image"]
-        size = (int(image.shape[-2]), int(image.shape[-1]))
-        pixels = resize(image, self._preprocess.input_size(*size), self._preprocess.interpolation)
-        return {"pixels": pixels.contiguous(), "size": size}
+    def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Resize frames, uint8 ``[b, 3, H, W]``, to the model's input, and keep their own size."""
+        images = batch["frames.image"]
+        size = (int(images.shape[-2]), int(images.shape[-1]))
+        pixels = resize(images, self._preprocess.input_size(*size), self._preprocess.interpolation)
+        return {"pixels": pixels, "size": [size] * len(images)}
 
     def compute(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Depth of pictures, uint8 ``[B, 3, h, w]``: B float32 maps ``[H, W]`` at the sizes of the frames."""
-        pixels = batch["pixels"].to(self.device, non_blocking=True).float().mul_(self._scale).add_(self._shift)
+        import torch
+
+        pixels = batch["pixels"].float().mul_(self._scale).add_(self._shift)
         with autocast(str(self.device), self.config.precision):
             predicted = self._model(pixel_values=pixels).predicted_depth
         maps = _at_sizes(predicted.float(), batch["size"])
+        lowest, highest = (torch.stack([find(depth) for depth in maps]) for find in (torch.amin, torch.amax))
         return {
             "depth": maps,
             "depth_width": [depth.shape[1] for depth in maps],
             "depth_height": [depth.shape[0] for depth in maps],
-            "scale": [depth16_scale(depth) for depth in maps],
-            "depth_min": [depth.min() for depth in maps],
-            "depth_max": [depth.max() for depth in maps],
+            "scale": (torch.maximum(lowest.abs(), highest.abs()) / DEPTH16_TOP).clamp_min(1.0),
+            "depth_min": lowest,
+            "depth_max": highest,
         }
 
 
-def _at_sizes(predicted: Tensor, sizes: list[tuple[int, int]]) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
+def _at_sizes(predicted: Tensor, sizes: list[tuple[int, int]]) -> list[Tensor]:
     """Predictions ``[B, h, w]`` resized to the frames' sizes as transformers does it, frames of one size together."""
     from torch.nn.functional import interpolate
 
     rows_of: dict[tuple[int, int], list[int]] = defaultdict(list)
     for row, size in enumerate(sizes):
         rows_of[size].append(row)
-    maps: dict[int, np.ndarray[Any, np.dtype[np.float32]]] = {}
+    maps: dict[int, Tensor] = {}
     for size, rows in rows_of.items():
         resized = interpolate(predicted[rows, None], size=size, mode="bicubic", align_corners=False)[:, 0]
-        maps.update(zip(rows, resized.cpu().numpy(), strict=True))
+        maps.update(zip(rows, resized, strict=True))
     return [maps[row] for row in range(len(sizes))]
 
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from mmfs.errors import FeatureError
 from mmfs.schemas import Grain, VectorDtype
+
+if TYPE_CHECKING:
+    from mmfs.settings import Settings
 
 ScalarDtype = Literal["float32", "float64", "int32", "int64", "bool"]
 
@@ -45,14 +48,50 @@ class Blob:
     """An output of heavy bytes a row, kept in packs: ``compute`` returns B arrays, which ``codec`` encodes.
 
     Attributes:
-        codec: ``depth16`` for float32 ``[H, W]`` arrays, ``jpeg`` for uint8 ``[H, W, 3]`` arrays.
+        codec: ``depth16`` for float32 maps ``[H, W]`` of a frame's pixels, ``jpeg`` for uint8 ``[H, W, 3]`` pictures,
+            ``array16`` for any other float32 array of up to four axes (kept as float16).
     """
 
-    codec: Literal["depth16", "jpeg"]
+    codec: Literal["depth16", "jpeg", "array16"]
     description: str = "Encoded array."
 
 
 Output = Vector | Scalar | Text | Blob
+
+#: After a column of frames, audio windows or captions: the value of the row before it in the same media.
+PREVIOUS = "@previous"
+
+
+@dataclass(frozen=True)
+class InputColumn:
+    """One column that a feature reads.
+
+    Attributes:
+        name: As declared, and the key of the value in batches: ``frames.image`` or ``frames.image@previous``.
+        table: Table that holds it.
+        column: Its name there; for a blob, the name of the decoded value.
+        is_previous: Whether the row before in the same media is meant; the row itself where there is none before.
+    """
+
+    name: str
+    table: str
+    column: str
+    is_previous: bool = False
+
+    @classmethod
+    def parse(cls, name: str, *, where: str) -> InputColumn:
+        """The column that a declaration names.
+
+        Raises:
+            FeatureError: It is not written ``table.column`` or ``table.column@previous``.
+
+        >>> InputColumn.parse("frames.image@previous", where="Motion").table
+        'frames'
+        """
+        table, dot, column = name.removesuffix(PREVIOUS).partition(".")
+        if not (table and dot and column) or "." in column or "@" in column:
+            raise FeatureError(f"input {name!r} is not a column", where=where, mend='write it as "table.column"')
+        return cls(name, table, column, name.endswith(PREVIOUS))
 
 
 @dataclass(frozen=True)
@@ -62,20 +101,27 @@ class FeatureSpec:
     Attributes:
         table: Table that holds the results, and name of the asset.
         grain: What one row is about.
-        inputs: Columns read, as ``table.column``; ``frames.image`` is the decoded picture.
+        inputs: Columns read; ``frames.image`` is the decoded picture.
         space: Whether the one Vector output is searchable.
         description: First line of the class's docstring.
         cls: The class.
-        depends_on: Functions and classes whose source counts as part of the class's.
+        depends_on: Functions and classes that are not reached by name in the source, yet count as part of it.
+        neutral: Functions and classes that are reached and do not change results.
     """
 
     table: str
     grain: Grain
-    inputs: tuple[str, ...]
+    inputs: tuple[InputColumn, ...]
     space: bool
     description: str
     cls: type[Feature]
     depends_on: tuple[Any, ...] = ()
+    neutral: tuple[Any, ...] = ()
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables read, each once, in the order of the inputs."""
+        return tuple(dict.fromkeys(column.table for column in self.inputs))
 
 
 class Feature:
@@ -89,9 +135,14 @@ class Feature:
         uncounted: Fields of ``config`` that do not change results, or that `weights_digest` already covers.
         device: Where the model was loaded (``cpu``, ``cuda:0``), or ``None`` before `load`.
         batch_size: Rows a `compute` call, where the config has no field of this name.
+        needs_gpu: Whether it gains from a GPU; others run on the CPU and wait for nobody.
+        tolerance: How far results of one row may differ between runs, batches and devices, stored results included:
+            relative, but absolute below 1. Whole numbers and texts are equal.
     """
 
     spec: ClassVar[FeatureSpec]
+    needs_gpu: ClassVar[bool] = True
+    tolerance: ClassVar[float] = 1e-3
     section: ClassVar[str | None] = None
     uncounted: ClassVar[frozenset[str]] = frozenset({"batch_size"})
     config: Any = None
@@ -111,6 +162,25 @@ class Feature:
             f"feature {type(self).__name__} declares no outputs", mend='add outputs = {"vector": mmfs.Vector(512)}'
         )
 
+    @property
+    def model_name(self) -> str:
+        """How people call the model: ``ViT-B-32 laion2b_s34b_b79k``; the name of the class where it has none."""
+        parts = [getattr(self.config, name, None) for name in ("model", "pretrained")]
+        return " ".join(str(part) for part in parts if part) or type(self).__name__
+
+    def take_settings(self, settings: Settings) -> None:
+        """Take what the feature needs of the settings besides its config; called once after it was made."""
+
+    def check_inputs(self, recorded: Mapping[str, Mapping[str, str]]) -> None:
+        """Refuse inputs that do not go with this feature; called before a shard is computed.
+
+        Args:
+            recorded: By input table, what the shard's last commit recorded: ``model``, ``fingerprint.weights``, ...
+
+        Raises:
+            FeatureError: They come from another model than the feature was made for.
+        """
+
     def weights_digest(self) -> str:
         """Digest of the weights and architecture; called often, so it must be quick and reach no network."""
         return ""
@@ -125,28 +195,32 @@ class Feature:
     def setup(self, device: str) -> None:
         """Load the model onto a device; called once before `compute`."""
 
-    def prepare(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Bring one row into the form that is batched; runs in reader threads, on the CPU.
+    def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Bring rows of one shape into the form that is computed, usually by resizing to the model's size.
+
+        Rows whose prepared tensors have the same shapes share a batch of `compute`, whatever shapes they came in.
+        Results must not depend on which rows are prepared together.
 
         Args:
-            row: Input column -> value: uint8 ``[3, H, W]`` tensors for pictures, float32 tensors for vectors and
-                depth maps, Python numbers and strings for the rest.
+            batch: Input column -> values of b rows (b varies): uint8 ``[b, 3, H, W]`` for pictures (channels last in
+                memory), float32 ``[b, D]`` for vectors, float32 ``[b, ...]`` for depth maps, sound and other arrays,
+                all on the feature's device; lists of b Python numbers, strings or None for the rest.
 
         Returns:
-            What `compute` gets a batch of. Tensors are stacked, so rows are batched with rows of the same shapes;
-            resizing to a fixed shape here keeps batches full. Other values become lists.
+            What `compute` gets: tensors of b rows, or lists of b values, under any names.
         """
-        return row
+        return batch
 
     def compute(self, batch: dict[str, Any]) -> Mapping[str, Any]:
         """Compute B rows.
 
         Args:
-            batch: What `prepare` returned, batched: tensors ``[B, ...]`` (on the CPU) and lists of B values.
+            batch: What `prepare` returned, put together to B rows: tensors ``[B, ...]`` on the feature's device, and
+                lists of B values.
 
         Returns:
-            Every declared output with B rows: tensors or arrays for Vector and Scalar, lists for Text, arrays or
-            lists of arrays for Blob.
+            Every declared output with B rows: tensors or arrays for Vector and Scalar, lists for Text, tensors,
+            arrays or lists of them for Blob. Tensors may stay on the device; the runner fetches them.
         """
         raise FeatureError(f"feature {type(self).__name__} has no compute method", mend="write compute(self, batch)")
 
@@ -167,16 +241,25 @@ F = TypeVar("F", bound=type[Feature])
 
 
 def feature(
-    *, table: str, grain: Grain, inputs: Sequence[str], space: bool = False, depends_on: Sequence[Any] = ()
+    *,
+    table: str,
+    grain: Grain,
+    inputs: Sequence[str],
+    space: bool = False,
+    depends_on: Sequence[Any] = (),
+    neutral: Sequence[Any] = (),
 ) -> Callable[[F], F]:
     """Declare a feature class.
 
     Args:
         table: Table that holds the results.
         grain: ``media``, ``frame``, ``caption`` or ``audio_window``.
-        inputs: Columns to read, as ``table.column``, of this grain or of media.
+        inputs: Columns to read, as ``table.column``, of this grain or of media. ``table.column@previous`` is the
+            value of the row before in the same media, or the row's own where it is the first.
         space: Whether the feature's one Vector can be searched.
-        depends_on: Functions and classes that ``compute`` relies on; a change of their source makes rows stale.
+        depends_on: Functions and classes that results depend on and that the source does not reach by name (a
+            registry, a callback); a change of their source makes rows stale.
+        neutral: Functions and classes that the source reaches and that do not change results (downloads, logging).
 
     Raises:
         FeatureError: The class is no Feature, or an input is not written ``table.column``.
@@ -185,16 +268,12 @@ def feature(
     def declare(cls: F) -> F:
         if not (isinstance(cls, type) and issubclass(cls, Feature)):
             raise FeatureError(f"{cls!r} is not a Feature", where=table, mend="derive the class from mmfs.Feature")
-        for name in inputs:
-            if len(name.split(".")) != 2:
-                raise FeatureError(
-                    f"input {name!r} is not a column", where=cls.__name__, mend='write it as "table.column"'
-                )
-        if not inputs:
+        columns = tuple(InputColumn.parse(name, where=cls.__name__) for name in inputs)
+        if not columns:
             raise FeatureError("no inputs", where=cls.__name__, mend='say what it reads: inputs=["frames.image"]')
         lines = (cls.__doc__ or "").strip().splitlines()
         description = lines[0] if lines else f"Computed by {cls.__name__}."
-        cls.spec = FeatureSpec(table, grain, tuple(inputs), space, description, cls, tuple(depends_on))
+        cls.spec = FeatureSpec(table, grain, columns, space, description, cls, tuple(depends_on), tuple(neutral))
         return cls
 
     return declare

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmfs.codecs import decode_depth16, decode_jpeg
 from mmfs.errors import FeatureError
-from mmfs.features.feature import FeatureSpec
+from mmfs.features.feature import FeatureSpec, InputColumn
 from mmfs.schemas import BLOB_COLUMNS, GRAIN_KEYS, GRAIN_TABLES, TableSpec
+from mmfs.store.packs import BlobRef, refs_of
+from mmfs.store.standing import PredictedRows
 
 if TYPE_CHECKING:
     from mmfs.store import Store
@@ -30,6 +31,14 @@ class _Source:
     rows: pa.Table
     positions: Positions
 
+    def previous(self) -> Positions:
+        """For each upstream row, the row before in the same media; the row itself where there is none."""
+        media = self.rows.column("media_id").combine_chunks()
+        same = np.zeros(len(media), np.int64)
+        if len(media) > 1:
+            same[1:] = np.asarray(pc.equal(media[1:], media[:-1]).to_numpy(zero_copy_only=False))
+        return self.positions - same[self.positions]
+
 
 @dataclass(frozen=True)
 class Upstream:
@@ -44,69 +53,101 @@ class Upstream:
     keys: pa.Table
     key_strings: pa.Array
     fingerprints: list[tuple[str, ...]]
-    _inputs: tuple[str, ...]
+    _inputs: tuple[InputColumn, ...]
     _sources: dict[str, _Source]
 
     def __len__(self) -> int:
         return int(self.keys.num_rows)
 
-    def read(self, store: Store, positions: Positions) -> list[dict[str, Any]]:
-        """Input values of some rows, as `mmfs.features.feature.Feature.prepare` takes them.
+    @property
+    def blobs(self) -> dict[str, str]:
+        """Inputs whose values lie in packs, with their codecs."""
+        specs = {column: self._sources[column.table].spec for column in self._inputs}
+        return {column.name: spec.codec or "" for column, spec in specs.items() if column.column == spec.blob}
 
-        Raises:
-            IntegrityError: Stored bytes are damaged.
-        """
-        columns = {name: self._column(store, name, positions) for name in self._inputs}
-        return [{name: values[i] for name, values in columns.items()} for i in range(len(positions))]
+    def refs(self, name: str, positions: Positions) -> list[BlobRef]:
+        """Where the bytes of one of `blobs` lie, for some rows."""
+        column = next(column for column in self._inputs if column.name == name)
+        return refs_of(self._rows(column, positions))
 
-    def _column(self, store: Store, name: str, positions: Positions) -> Sequence[Any]:
+    def plain(self, positions: Positions) -> dict[str, Any]:
+        """Values of the other inputs, as `mmfs.features.feature.Feature.prepare` takes them, on the CPU."""
+        blobs = self.blobs
+        return {column.name: self._plain(column, positions) for column in self._inputs if column.name not in blobs}
+
+    def _plain(self, column: InputColumn, positions: Positions) -> Any:
         import torch
 
-        table, _, column = name.partition(".")
-        source = self._sources[table]
-        rows = source.rows.take(source.positions[positions])
-        if column == source.spec.blob:
-            decode = _DECODERS[source.spec.codec or ""]
-            return [decode(data) for data in store.blobs(table, rows)]
-        values = rows.column(column).combine_chunks()
-        if vector := source.spec.column(column).vector:
+        values = self._rows(column, positions).column(column.column).combine_chunks()
+        if vector := self._sources[column.table].spec.column(column.column).vector:
             flat = values.flatten().to_numpy().reshape(len(positions), vector.dim)
-            return list(torch.from_numpy(flat.astype(np.float32)))
-        return list(values.to_pylist())
+            return torch.from_numpy(flat.astype(np.float32))
+        return values.to_pylist()
+
+    def _rows(self, column: InputColumn, positions: Positions) -> pa.Table:
+        source = self._sources[column.table]
+        places = source.previous() if column.is_previous else source.positions
+        return source.rows.take(places[positions])
 
 
-def read_upstream(store: Store, spec: FeatureSpec, shard: str, *, values: bool) -> Upstream:
+#: Tables that will hold other rows than they do now, by name.
+Predicted = Mapping[str, PredictedRows]
+
+
+def read_upstream(
+    store: Store, spec: FeatureSpec, shard: str, *, values: bool, predicted: Predicted | None = None
+) -> Upstream:
     """The rows of a shard that a feature can be computed for.
 
     Args:
         values: Whether input values will be read too; without, only keys and fingerprints are.
+        predicted: Rows that stand in for those of the shard, which need not exist yet. They have no values.
 
     Raises:
         FeatureError: An input names no column, or one of a finer grain than the feature's.
     """
-    wanted = _columns_by_table(store, spec)
-    specs = {table: store.tables.spec(table) for table in wanted}
+    predicted, stored = predicted or {}, store.tables.names()
+    specs = {name: store.tables.spec(name) for name in spec.tables if name in stored and name not in predicted}
+    specs |= {name: rows.spec for name, rows in predicted.items()}
+    wanted = _columns_by_table(spec, specs, sorted({*stored, *predicted}))
     if all(specs[table].grain != spec.grain for table in wanted):
         # Only media columns are read: the rows are those that define the grain.
         base = GRAIN_TABLES[spec.grain]
         wanted, specs = {base: [], **wanted}, {base: store.tables.spec(base), **specs}
-    tables = {
-        name: store.tables.read(name, columns=_stored_columns(specs[name], columns if values else []), shard=shard)
-        for name, columns in wanted.items()
-    }
+
+    def rows_of(name: str, columns: Sequence[str]) -> pa.Table:
+        if name in predicted:
+            return predicted[name].rows
+        return store.tables.read(name, columns=_stored_columns(specs[name], columns if values else []), shard=shard)
+
+    tables = {name: rows_of(name, columns) for name, columns in wanted.items()}
     own_grain = [name for name in wanted if specs[name].grain == spec.grain]
     keys = tables[own_grain[0]].select([column.name for column in GRAIN_KEYS[spec.grain]])
     positions = {name: find_rows(keys, tables[name], specs[name].key) for name in wanted}
     kept = np.flatnonzero(np.logical_and.reduce([found >= 0 for found in positions.values()]))
     keys = keys.take(kept)
     sources = {name: _Source(specs[name], tables[name], positions[name][kept]) for name in wanted}
+    return Upstream(keys, key_strings(keys, keys.column_names), _fingerprints(spec, sources), spec.inputs, sources)
+
+
+def _fingerprints(spec: FeatureSpec, sources: dict[str, _Source]) -> list[tuple[str, ...]]:
+    """For each upstream row: the fingerprint of its row in every table, and of the row before where that is read."""
     derived = [
         source.rows.column("fingerprint").take(source.positions).to_pylist()
         for source in sources.values()
         if source.spec.is_derived
     ]
-    fingerprints: list[tuple[str, ...]] = list(zip(*derived, strict=True)) if derived else [()] * len(kept)
-    return Upstream(keys, key_strings(keys, keys.column_names), fingerprints, spec.inputs, sources)
+    for table in dict.fromkeys(column.table for column in spec.inputs if column.is_previous):
+        source = sources[table]
+        before = source.rows.take(source.previous())
+        # With its key: another row may come between, whose fingerprint is the same.
+        derived.append(
+            pc.binary_join_element_wise(
+                key_strings(before, source.spec.key), before.column("fingerprint").combine_chunks(), "="
+            ).to_pylist()
+        )
+    rows = len(next(iter(sources.values())).positions)
+    return list(zip(*derived, strict=True)) if derived else [()] * rows
 
 
 def key_strings(rows: pa.Table, key: Sequence[str]) -> pa.Array:
@@ -121,19 +162,18 @@ def find_rows(keys: pa.Table, rows: pa.Table, key: Sequence[str]) -> Positions:
     return np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def _columns_by_table(store: Store, spec: FeatureSpec) -> dict[str, list[str]]:
+def _columns_by_table(spec: FeatureSpec, specs: Mapping[str, TableSpec], known: Sequence[str]) -> dict[str, list[str]]:
     """Input columns grouped by table, each checked to exist and to fit the feature's grain."""
-    known = store.tables.names()
     wanted: dict[str, list[str]] = {}
-    for name in spec.inputs:
-        table, _, column = name.partition(".")
+    for asked in spec.inputs:
+        name, table, column = asked.name, asked.table, asked.column
         if table not in known:
             raise FeatureError(
                 f"input {name!r} names no table",
                 where=spec.cls.__name__,
                 mend="tables: " + ", ".join(known) + "; a feature's table exists once it was computed",
             )
-        source = store.tables.spec(table)
+        source = specs[table]
         columns = {c.name for c in source.columns} - {c.name for c in BLOB_COLUMNS} | {source.blob or "media_id"}
         if column not in columns:
             raise FeatureError(
@@ -147,6 +187,12 @@ def _columns_by_table(store: Store, spec: FeatureSpec) -> dict[str, list[str]]:
                 where=spec.cls.__name__,
                 mend=f"read columns of grain {spec.grain} or media",
             )
+        if asked.is_previous and (source.grain == "media" or not source.is_derived):
+            raise FeatureError(
+                f"input {name!r}: rows of {table} have no row before them in their media",
+                where=spec.cls.__name__,
+                mend="read the row before of frames, captions, audio windows, or features of those",
+            )
         wanted.setdefault(table, []).append(column)
     return wanted
 
@@ -158,19 +204,3 @@ def _stored_columns(spec: TableSpec, columns: Sequence[str]) -> list[str]:
     for column in columns:
         names += [c.name for c in BLOB_COLUMNS] if column == spec.blob else [column]
     return list(dict.fromkeys(names))
-
-
-def _image(data: bytes) -> Any:
-    """uint8 [3, H, W] whose memory is that of [H, W, 3]: channels last, as convolutions and resizing like it."""
-    import torch
-
-    return torch.from_numpy(decode_jpeg(data)).permute(2, 0, 1)
-
-
-def _depth(data: bytes) -> Any:
-    import torch
-
-    return torch.from_numpy(decode_depth16(data))
-
-
-_DECODERS = {"jpeg": _image, "depth16": _depth}

@@ -10,6 +10,13 @@ import numpy as np
 from mmfs.errors import FeatureError
 from mmfs.features.feature import Blob, Feature, Output, Text, Vector
 
+#: By codec: dtype, how many axes an array may have, and that in words.
+_BLOBS: dict[str, tuple[Any, Sequence[int], str]] = {
+    "depth16": (np.float32, (2,), "2"),
+    "jpeg": (np.uint8, (3,), "3"),
+    "array16": (np.float32, range(1, 5), "1 to 4"),
+}
+
 
 class NotFiniteError(Exception):
     """A computed value is NaN or infinite."""
@@ -50,11 +57,11 @@ def _column(feature: Feature, name: str, output: Output, value: Any, rows: int) 
             raise wrong("not all values are strings", "a Text needs a list of B strings")
         return list(value)
     if isinstance(output, Blob):
-        dtype, axes = (np.float32, 2) if output.codec == "depth16" else (np.uint8, 3)
+        dtype, axes, said = _BLOBS[output.codec]
         arrays = [np.ascontiguousarray(_numpy(one), dtype=dtype) for one in value]
         for array in arrays:
-            if array.ndim != axes:
-                raise wrong(f"an array of shape {list(array.shape)}", f"{output.codec} needs {axes} axes")
+            if array.ndim not in axes:
+                raise wrong(f"an array of shape {list(array.shape)}", f"{output.codec} needs {said} axes")
         return [_finite(name, array) for array in arrays]
     array = _numpy(value)
     shape: tuple[int, ...] = (rows,)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from mmfs.features.attempt import BadRow
 from mmfs.features.status import Work
+from mmfs.features.versions import library_versions
 from mmfs.ids import parse_key
 
 if TYPE_CHECKING:
     from mmfs.store import Store
-
-_LIBRARIES = ("torch", "open_clip_torch", "transformers", "numpy")
 
 
 def record_bad_rows(store: Store, work: Work, bad: Sequence[BadRow], *, now_us: int) -> None:
@@ -40,17 +38,6 @@ def record_bad_rows(store: Store, work: Work, bad: Sequence[BadRow], *, now_us: 
     stages = store.tables.read("quarantine", columns=["stage"], shard=shard).column("stage").to_pylist()
     if bad or table in stages:
         store.tables.update("quarantine", shard, build)
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries that computed; recorded, and no part of any fingerprint."""
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _row(work: Work, bad: BadRow, old: Mapping[str, Mapping[str, Any]], now_us: int) -> dict[str, Any]:

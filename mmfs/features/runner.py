@@ -1,6 +1,6 @@
 """Bring one shard of one feature up to date: compute what is missing or stale, keep the rest, commit once.
 
-``compare -> reader threads (read, decode, prepare) -> batches by shape -> compute -> encoder threads -> one commit``
+``compare -> adopt parts -> decode -> prepare -> batch -> compute -> encode -> parts -> one commit``
 """
 
 from __future__ import annotations
@@ -9,180 +9,205 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
-from mmfs.errors import StalePlanError
-from mmfs.features.attempt import BadRow, compute_batch
-from mmfs.features.batching import PreparedRow, batches
+from mmfs.errors import FeatureError
+from mmfs.features.attempt import BadRow
+from mmfs.features.committing import commit_rows
+from mmfs.features.decoding.pool import DecodePool, decode_pool
 from mmfs.features.device import resolve_device
+from mmfs.features.device_name import device_name
+from mmfs.features.device_stage import DeviceStage
 from mmfs.features.feature import Feature
-from mmfs.features.fingerprint import fingerprint_parts, recorded_parts
-from mmfs.features.inputs import find_rows
-from mmfs.features.quarantine import library_versions, record_bad_rows
-from mmfs.features.reading import prepared_rows
+from mmfs.features.parts import ShardParts
+from mmfs.features.pipeline import Gauges, Pipeline, ratio_to_bare
+from mmfs.features.quarantine import record_bad_rows
+from mmfs.features.reading import read_chunks
 from mmfs.features.report import FeatureReport
-from mmfs.features.results import ShardResults
-from mmfs.features.status import Work, compare, current_rows
+from mmfs.features.results import PartLimits, ShardResults
+from mmfs.features.status import Work, compare
 from mmfs.features.tablespec import table_of
-from mmfs.store.packs import PackWriter
+from mmfs.features.versions import library_versions
+from mmfs.schemas import TableSpec
+from mmfs.store.costs import Cost
 
 if TYPE_CHECKING:
     from mmfs.store import Store
-    from mmfs.store.tables import Commit
 
 Progress = Callable[[int, int], None]
-_MAX_THREADS = 16
-_COMMIT_TRIES = 10
+_MAX_ENCODERS = 16
+_MAX_DECODERS = 16
 
 
 @dataclass
-class _Gauges:
-    """What is measured on the way."""
+class _Made:
+    """What a run made, before it is committed."""
 
-    load_s: float = 0.0
-    read_s: float = 0.0
-    model_s: float = 0.0
-    write_s: float = 0.0
-    batches: int = 0
-    device: str | None = None
+    rows: pa.Table
     bad: list[BadRow] = field(default_factory=list)
+    computed: int = 0
+    adopted: int = 0
+    blob_bytes: int = 0
+    prepare_s: float = 0.0
+    model_s: float = 0.0
+    batch_size: int = 0
+    ratio_to_bare: float | None = None
+    gauges: Gauges = field(default_factory=Gauges)
 
 
 def run_feature(
-    store: Store, feature: Feature, shard: str, *, device: str | None = None, progress: Progress | None = None
+    store: Store,
+    feature: Feature,
+    shard: str,
+    *,
+    device: str | None = None,
+    progress: Progress | None = None,
+    part_limits: PartLimits | None = None,
 ) -> FeatureReport:
     """Compute the missing and stale rows of a shard, keep the fresh ones, drop those whose input is gone.
 
-    The model is loaded only if there is something to compute, and stays loaded in ``feature`` for the next shard.
-    A row that cannot be computed goes to quarantine and is tried again when its fingerprint changes.
+    The model is loaded only if there is something to compute, and stays loaded in ``feature`` for the next shard. A row
+    that cannot be computed goes to quarantine and is tried again when its fingerprint changes. What a run that was
+    killed left in parts is taken over.
 
     Args:
         device: As in the setting ``device``; default: that setting.
         progress: Called after every batch with the rows done and the rows to do.
+        part_limits: When what was computed so far is made durable.
 
     Raises:
         ModelError: The weights cannot be reached or read.
-        FeatureError: The feature is declared wrongly, or its outputs are not what it declared.
+        FeatureError: The feature is declared wrongly, its inputs come from another model than it was made for, or its
+            outputs are not what it declared.
         IntegrityError: Stored input bytes are damaged.
     """
-    began, gauges = time.perf_counter(), _Gauges()
+    began, load_s, name = time.perf_counter(), 0.0, None
     work = compare(store, feature, shard)
-    if len(work.todo):
-        gauges.device = resolve_device(device or store.settings.device)
-        gauges.load_s = _timed(lambda: feature.load(gauges.device or "cpu"))
-        # Loading may have fetched weights that were known by name only: compare again, by their digest.
-        work = compare(store, feature, shard, values=True)
-    spec = table_of(feature)
-    store.tables.ensure(spec)
-    with PackWriter(store.objects, spec.name, shard) as packs, ThreadPoolExecutor(_threads()) as pool:
-        results = ShardResults(feature, work.upstream, packs, pool)
-        reading = prepared_rows(store, feature, work.upstream, work.todo, pool, ahead=2 * _threads())
-
-        def done() -> None:
-            if progress:
-                progress(len(results.positions) + len(gauges.bad), len(work.todo))
-
-        _compute(reading, feature, results, gauges, done)
-        writing = time.perf_counter()
-        rows, blob_bytes = results.table(spec, work.fingerprints)
-    record_bad_rows(store, work, gauges.bad, now_us=time.time_ns() // 1000)
-    commit, carried = _commit(store, feature, work, rows)
-    gauges.write_s += time.perf_counter() - writing
+    with _decoders(store, work) as pool:
+        if len(work.todo):
+            name = resolve_device(device or store.settings.device)
+            loading = time.perf_counter()
+            feature.load(name)
+            load_s = time.perf_counter() - loading
+            recorded = {table: store.tables.commit_info(table, shard) for table in feature.spec.tables}
+            feature.check_inputs(recorded)
+            # Loading may have fetched weights that were known by name only: compare again, by their digest.
+            work = compare(store, feature, shard, values=True)
+        spec = table_of(feature)
+        store.tables.ensure(spec)
+        parts = ShardParts(store.objects, spec.name, shard)
+        made = _make(store, feature, spec, work, parts, pool, progress, part_limits or PartLimits(), began + load_s)
+    committing = time.perf_counter()
+    record_bad_rows(store, work, made.bad, now_us=time.time_ns() // 1000)
+    cost = Cost(
+        rows=made.computed,
+        wall_s=time.perf_counter() - began - load_s,
+        load_s=load_s,
+        device_s=made.prepare_s + made.model_s,
+        read_s=made.gauges.read_s,
+        device=device_name(name or "cpu"),
+        pack_bytes=made.blob_bytes,
+        batch_size=made.batch_size,
+        libraries=library_versions(),
+    )
+    commit, carried = commit_rows(store, feature, work, made.rows, cost)
+    parts.clear()
+    ended = time.perf_counter()
     return FeatureReport(
         table=spec.name,
         shard=shard,
         rows=commit.rows,
-        computed=rows.num_rows,
+        computed=made.computed,
+        adopted=made.adopted,
         carried=carried,
-        quarantined=len(gauges.bad),
-        seconds=time.perf_counter() - began,
-        load_s=gauges.load_s,
-        read_s=gauges.read_s,
-        model_s=gauges.model_s,
-        write_s=gauges.write_s,
-        device=gauges.device,
-        batches=gauges.batches,
-        bytes_written=blob_bytes + (commit.size_bytes if commit.changed else 0),
+        quarantined=len(made.bad),
+        seconds=ended - began,
+        load_s=load_s,
+        read_s=made.gauges.read_s,
+        prepare_s=made.prepare_s,
+        model_s=made.model_s,
+        write_s=made.gauges.write_s + ended - committing,
+        queue_depth=made.gauges.queue_depth,
+        device=name,
+        batches=made.gauges.batches,
+        batch_size=made.batch_size,
+        ratio_to_bare=made.ratio_to_bare,
+        bytes_written=made.blob_bytes + (commit.size_bytes if commit.changed else 0),
         digest=commit.digest,
         version=commit.version,
         changed=commit.changed,
     )
 
 
-def _compute(
-    rows: Iterator[PreparedRow | BadRow],
+@contextmanager
+def _decoders(store: Store, work: Work) -> Iterator[DecodePool | None]:
+    """The processes that decode, started while the model loads; None where nothing is to be decoded."""
+    if not len(work.todo) or not work.upstream.blobs:
+        yield None
+        return
+    with decode_pool(store.settings.workers or min(os.cpu_count() or 1, _MAX_DECODERS)) as pool:
+        pool.start()
+        yield pool
+
+
+def _make(
+    store: Store,
     feature: Feature,
-    results: ShardResults,
-    gauges: _Gauges,
-    done: Callable[[], None],
-) -> None:
-    """Batch, compute and collect; rows that cannot be prepared or computed go to ``gauges.bad``."""
+    spec: TableSpec,
+    work: Work,
+    parts: ShardParts,
+    pool: DecodePool | None,
+    progress: Progress | None,
+    limits: PartLimits,
+    began: float,
+) -> _Made:
+    """Compute what is to do, and put it together with what parts of an earlier run hold."""
+    adopted = parts.adopt(work.upstream, work.fingerprints, work.todo)
+    adopted_rows = sum(part.num_rows for part in adopted.rows)
+    with (
+        ThreadPoolExecutor(min(_MAX_ENCODERS, os.cpu_count() or 1)) as encoders,
+        ShardResults(feature, spec, work, store.objects, parts, limits, encoders) as results,
+    ):
+        made = _Made(pa.table({}), list(adopted.bad), adopted=adopted_rows)
+        if len(adopted.todo):
+            stage = DeviceStage(feature)
+            done_before = adopted_rows + len(adopted.bad)
 
-    def prepared() -> Iterator[PreparedRow]:
-        for row in rows:
-            if isinstance(row, BadRow):
-                gauges.bad.append(row)
-            else:
-                yield row
+            def done() -> None:
+                if progress:
+                    progress(done_before + results.rows + len(results.bad), len(work.todo))
 
-    waiting = time.perf_counter()
-    for batch in batches(prepared(), feature.batch_size):
-        computing = time.perf_counter()
-        good, bad = compute_batch(feature, batch)
+            chunks = read_chunks(store, work.upstream, adopted.todo, pool, plain_rows=feature.batch_size)
+            with _naming_rows(work, stage):
+                Pipeline(spec.name, stage, results, made.gauges, done).run(chunks)
+            made.prepare_s, made.model_s = stage.prepared.seconds, stage.computed.seconds
+            made.batch_size = stage.batch_size
+            made.ratio_to_bare = ratio_to_bare(
+                stage, made.gauges, rows=results.rows, working_s=time.perf_counter() - began
+            )
         writing = time.perf_counter()
-        for part in good:
-            results.add(part)
-        gauges.bad += bad
-        gauges.batches += 1
-        done()
-        gauges.read_s += computing - waiting
-        gauges.model_s += writing - computing
-        waiting = time.perf_counter()
-        gauges.write_s += waiting - writing
+        computed = results.table()
+        made.gauges.write_s += time.perf_counter() - writing
+        made.rows = pa.concat_tables([computed, *(part.select(computed.column_names) for part in adopted.rows)])
+        made.bad += results.bad
+        made.computed, made.blob_bytes = results.rows, results.blob_bytes
+        return made
 
 
-def _commit(store: Store, feature: Feature, work: Work, computed: pa.Table) -> tuple[Commit, int]:
-    """Replace the shard by the computed rows and those that are fresh; the commit, and how many were kept."""
-    table, shard = work.status.table, work.status.shard
-    info = {**recorded_parts(fingerprint_parts(feature)), **library_versions()}
-    for attempt in range(_COMMIT_TRIES):
-        planned = store.tables.state(table, shard)
-        kept = _fresh_rows(store, feature, work, computed)
-        rows = pa.concat_tables([computed, kept.select(computed.column_names)]) if kept.num_rows else computed
-        try:
-            return store.tables.replace(table, shard, rows, planned=planned, info=info), kept.num_rows
-        except StalePlanError:
-            if attempt == _COMMIT_TRIES - 1:
-                raise
-    raise AssertionError("unreachable")
-
-
-def _fresh_rows(store: Store, feature: Feature, work: Work, computed: pa.Table) -> pa.Table:
-    """The shard's rows that are fresh and were not computed again."""
-    table, shard = work.status.table, work.status.shard
-    key = list(work.upstream.keys.column_names)
-    current = current_rows(store, feature, shard)
-    found = find_rows(current.select(key), work.upstream.keys, key)
-    wanted = work.fingerprints.take(pa.array(found, mask=found < 0)).to_pylist()
-    have = current.column("fingerprint").to_pylist()
-    again = find_rows(current.select(key), computed, key) >= 0
-    fresh = [have[i] == wanted[i] and not again[i] for i in range(len(have))]
-    kept = pa.array(np.flatnonzero(fresh), pa.int64())
-    if not len(kept):
-        return computed.slice(0, 0)
-    # Vectors of stale rows may have another width than the table has now, so only a shard with fresh rows is read.
-    return store.tables.read(table, shard=shard).take(kept)
-
-
-def _threads() -> int:
-    return min(_MAX_THREADS, os.cpu_count() or 1)
-
-
-def _timed(work: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+@contextmanager
+def _naming_rows(work: Work, stage: DeviceStage) -> Iterator[None]:
+    """Say in an error which rows the batch held that it came from."""
+    try:
+        yield
+    except FeatureError as error:
+        rows = stage.at
+        if rows is None:
+            raise
+        keys = [work.upstream.key_strings[position].as_py() for position in (rows.positions[0], rows.positions[-1])]
+        named = f"row {keys[0]}" if len(rows) == 1 else f"{len(rows)} rows, {keys[0]} to {keys[1]}"
+        place = f"{error.where}, {named}" if error.where else named
+        raise FeatureError(error.what, where=place, mend=error.mend) from error

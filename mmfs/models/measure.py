@@ -61,9 +61,8 @@ def measure_depth(directory: Path, *, split: Split, frames: int = 128, first: in
 
     Every fourth frame is a still, the others lie a quarter, a half and three quarters into their clip.
     """
-    import torch
-
     from mmfs.features.depth import DepthMaps
+    from mmfs.features.live import compute_rows, picture_tensor
     from mmfs.settings import DepthConfig
 
     model = DepthMaps(DepthConfig(model=str(directory), precision="fp32"))
@@ -71,9 +70,7 @@ def measure_depth(directory: Path, *, split: Split, frames: int = 128, first: in
     errors, truths = [], []
     for i in range(frames):
         picture, truth = frame_of(split, first + i, share=(i % 4) / 4)
-        row = model.prepare({"frames.image": torch.from_numpy(picture).permute(2, 0, 1)})
-        with torch.inference_mode():
-            depth = model.compute({"pixels": row["pixels"][None], "size": [row["size"]]})["depth"][0]
+        depth = compute_rows(model, [{"frames.image": picture_tensor(picture)}])["depth"][0]
         errors.append(abs_rel(depth, truth))
         truths.append(truth[::4, ::4])
     shown = np.stack(truths)

@@ -1,7 +1,8 @@
 """Named places where tests make things fail: `fault_point` does nothing unless a fault is armed.
 
-A fault is armed in this process (`arm`), or in a child by the variable ``_MMFS_FAULT=name:action[:nth]``, where the
-action is ``kill`` (SIGKILL to itself) or ``raise`` (OSError) and ``nth`` counts passes from 1.
+A fault is armed in this process (`arm`), or in a child by the variable ``_MMFS_FAULT=name[@about]:action[:nth]``. The
+action is ``kill``, ``segv`` or ``stop`` (that signal to itself) or ``raise`` (OSError); ``nth`` counts passes from 1,
+and without it a fault that names what it is about strikes at every pass.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from contextlib import contextmanager
 #: Every name there is; a test fails when one was never reached.
 FAULT_POINTS = frozenset(
     {
+        "features.after_part",
+        "features.before_part",
+        "features.decode",
         "objects.before_rename",
         "packs.before_publish",
         "packs.after_publish",
@@ -27,14 +31,20 @@ FAULT_POINTS = frozenset(
     }
 )
 
+_SIGNALS = {"kill": signal.SIGKILL, "segv": signal.SIGSEGV, "stop": signal.SIGSTOP}
+
 _armed: dict[str, Callable[[], None]] = {}
 _passes: dict[str, int] = {}
 _lock = threading.Lock()
 
 
-def fault_point(name: str) -> None:
-    """A place where a test may break in. Costs one dictionary look-up when nothing is armed."""
-    action = _armed.get(name)
+def fault_point(name: str, *, about: str = "") -> None:
+    """A place where a test may break in. Costs one dictionary look-up when nothing is armed.
+
+    Args:
+        about: What is at work there, where a fault may be meant for one of several.
+    """
+    action = _armed.get(name) or (_armed.get(f"{name}@{about}") if about and _armed else None)
     if action is not None:
         action()
 
@@ -57,18 +67,20 @@ def arm(name: str, action: Callable[[], None]) -> Iterator[None]:
 
 def _arm_from_environment(text: str) -> None:
     name, action, *nth = text.split(":")
-    if name not in FAULT_POINTS or action not in {"kill", "raise"}:
+    point, at, _ = name.partition("@")
+    if point not in FAULT_POINTS or action not in {*_SIGNALS, "raise"}:
         raise ValueError(f"_MMFS_FAULT={text!r} names no fault point and action")
-    wanted = int(nth[0]) if nth else 1
+    wanted = int(nth[0]) if nth else (None if at else 1)
 
     def act() -> None:
         with _lock:
             _passes[name] = _passes.get(name, 0) + 1
-            due = _passes[name] == wanted
+            due = wanted in (None, _passes[name])
         if not due:
             return
-        if action == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
+        if action in _SIGNALS:
+            os.kill(os.getpid(), _SIGNALS[action])
+            return
         raise OSError(f"armed fault at {name}")
 
     _armed[name] = act

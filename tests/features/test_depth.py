@@ -13,6 +13,7 @@ from PIL import Image
 from mmfs.errors import ModelError
 from mmfs.features.depth import DepthMaps
 from mmfs.features.depth_source import read_preprocess
+from mmfs.features.live import compute_rows, picture_tensor
 from mmfs.settings import DEMO_DEPTH_DIR, DepthConfig
 from tests.features.tiny import picture, write_depth
 
@@ -20,9 +21,7 @@ SIZES = [(64, 96), (96, 64), (50, 131), (40, 40)]
 
 
 def depth_of(feature: DepthMaps, rgb: np.ndarray) -> np.ndarray:
-    row = feature.prepare({"frames.image": torch.from_numpy(rgb).permute(2, 0, 1)})
-    with torch.inference_mode():
-        return np.asarray(feature.compute({"pixels": row["pixels"][None], "size": [row["size"]]})["depth"][0])
+    return np.asarray(compute_rows(feature, [{"frames.image": picture_tensor(rgb)}])["depth"][0])
 
 
 def write_dpt(directory: Path) -> Path:
@@ -131,10 +130,7 @@ def test_frames_of_one_batch_keep_their_own_sizes(depth_config: DepthConfig) -> 
     feature = DepthMaps(depth_config)
     feature.load("cpu")
     pictures = [picture(i, size) for i, size in enumerate([(64, 64), (70, 80), (66, 67), (70, 80)])]
-    rows = [feature.prepare({"frames.image": torch.from_numpy(one).permute(2, 0, 1)}) for one in pictures]
-    with torch.inference_mode():
-        batch = {"pixels": torch.stack([row["pixels"] for row in rows]), "size": [row["size"] for row in rows]}
-        together = feature.compute(batch)["depth"]
+    together = compute_rows(feature, [{"frames.image": picture_tensor(one)} for one in pictures])["depth"]
     for rgb, depth in zip(pictures, together, strict=True):
         assert depth.shape == rgb.shape[:2]
         np.testing.assert_allclose(depth, depth_of(feature, rgb), rtol=1e-4)

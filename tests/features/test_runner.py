@@ -14,9 +14,10 @@ from mmfs.errors import FeatureError
 from mmfs.features.clip import ClipEmbeddings
 from mmfs.features.depth import DepthMaps
 from mmfs.features.feature import Blob, Feature, Scalar, Text, Vector, feature
+from mmfs.features.plan import plan
 from mmfs.features.report import FeatureReport
 from mmfs.features.runner import run_feature
-from mmfs.features.status import plan, shard_status
+from mmfs.features.status import shard_status
 from mmfs.settings import ClipConfig
 from mmfs.store import Store
 from tests.features.tiny import SHARD, media_id, picture, write_clip
@@ -34,11 +35,11 @@ class Probe(Feature):
     nan: ClassVar[set[int]] = set()
     seen: ClassVar[list[int]] = []
 
-    def prepare(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {"mean": row["frames.image"].float().mean().reshape(1)}
+    def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return {"mean": batch["frames.image"].float().mean(dim=(1, 2, 3))}
 
     def compute(self, batch: dict[str, Any]) -> dict[str, Any]:
-        means = batch["mean"].flatten()
+        means = batch["mean"]
         self.seen.append(len(means))
         for number in self.broken:
             if bool(((means - expected_mean(number)).abs() < 1e-3).any()):
@@ -213,10 +214,10 @@ def test_a_poison_row_is_not_tried_again_until_its_fingerprint_changes(
 def test_a_row_that_cannot_be_prepared_is_quarantined(
     store: Store, frames: Callable[..., None], probe: type[Probe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def prepare(self: Probe, row: dict[str, Any]) -> dict[str, Any]:
-        if row["frames.image"].shape[-1] == 100:
+    def prepare(self: Probe, batch: dict[str, Any]) -> dict[str, Any]:
+        if batch["frames.image"].shape[-1] == 100:
             raise ValueError("too wide")
-        return {"mean": row["frames.image"].float().mean().reshape(1)}
+        return {"mean": batch["frames.image"].float().mean(dim=(1, 2, 3))}
 
     monkeypatch.setattr(probe, "prepare", prepare)
     frames(range(10), sizes=SIZES)
@@ -327,6 +328,9 @@ def test_the_report_says_where_the_time_went(store: Store, frames: Callable[...,
     assert report.device == "cpu"
     assert report.rows_per_s > 0
     assert report.load_s > 0
-    assert report.bottleneck in {"read", "model", "write"}
-    assert report.load_s + report.read_s + report.model_s + report.write_s <= report.seconds
+    assert report.bottleneck in {"read", "prepare", "model", "write"}
+    stages_s = report.read_s + report.prepare_s + report.model_s + report.write_s
+    assert report.load_s + stages_s <= report.seconds
+    assert report.device_busy_share == pytest.approx(report.device_s / (report.seconds - report.load_s))
+    assert sum(report.stage_ms.values()) == pytest.approx(1000 * stages_s / 9)
     assert report.bytes_written > 0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from mmfs.codecs import encode_jpeg
+from mmfs.codecs import encode_flac, encode_jpeg
 from mmfs.store import Store
 from mmfs.store.packs import PackWriter
 
@@ -41,18 +41,26 @@ def add_frames(
     shard: str = SHARD,
     sizes: Sequence[tuple[int, int]] = ((48, 64),),
     fingerprint: str = "frames-1",
+    per_media: int = 1,
+    bytes_of: Callable[[int], bytes] | None = None,
 ) -> None:
-    """Make these the frames of a shard: one frame a media, its picture chosen by the number."""
+    """Make these the frames of a shard: ``per_media`` neighbouring numbers a media, the picture chosen by the number.
+
+    Args:
+        bytes_of: What is stored for a number; default: the picture as JPEG.
+    """
+    jpeg_of = bytes_of or (lambda number: encode_jpeg(picture(number, sizes[number % len(sizes)])))
+    keys = [(media_id(number // per_media), number % per_media) for number in numbers]
     with PackWriter(store.objects, "frames", shard) as packs:
-        for number in numbers:
-            packs.add(f"{media_id(number)}_000000.jpg", encode_jpeg(picture(number, sizes[number % len(sizes)])))
+        for number, (media, index) in zip(numbers, keys, strict=True):
+            packs.add(f"{media}_{index:06d}.jpg", jpeg_of(number))
         refs = packs.finish()
     rows = [
         {
-            "media_id": media_id(number),
-            "frame_index": 0,
-            "pts_us": 0,
-            "time_s": 0.0,
+            "media_id": media,
+            "frame_index": index,
+            "pts_us": index * 1_000_000,
+            "time_s": float(index),
             "frame_width": sizes[number % len(sizes)][1],
             "frame_height": sizes[number % len(sizes)][0],
             "is_keyframe": True,
@@ -62,10 +70,20 @@ def add_frames(
             "crc32": ref.crc32,
             "fingerprint": fingerprint,
         }
-        for number, ref in zip(numbers, refs, strict=True)
+        for number, (media, index), ref in zip(numbers, keys, refs, strict=True)
     ]
     schema = pa.schema([f for f in store.tables.spec("frames").arrow_schema() if f.name != "shard"])
     store.tables.update("frames", shard, lambda _: pa.Table.from_pylist(rows, schema=schema))
+
+
+def add_captions(store: Store, texts: Sequence[Sequence[str]], *, shard: str = SHARD) -> None:
+    """Make these the captions of a shard: several texts for each media, the first of number 0."""
+    rows = [
+        {"media_id": media_id(number), "caption_index": index, "text": text, "source": "list", "fingerprint": "c"}
+        for number, own in enumerate(texts)
+        for index, text in enumerate(own)
+    ]
+    store.tables.update("captions", shard, lambda _: pa.Table.from_pylist(rows))
 
 
 def write_clip(directory: Path, seed: int = 0, *, dim: int = DIM, fill: float | None = None) -> Path:
@@ -107,3 +125,31 @@ def write_depth(directory: Path, seed: int = 0) -> Path:
     GLPNForDepthEstimation(config).save_pretrained(directory)
     GLPNImageProcessor().save_pretrained(directory)
     return directory
+
+
+def add_sounds(
+    store: Store, sounds: Mapping[tuple[int, int], np.ndarray], *, rate: int = 16_000, shard: str = SHARD
+) -> None:
+    """Make these the windows of sound of a shard: float32 [C, T] by number of the media and index, ascending."""
+    with PackWriter(store.objects, "audio_windows", shard) as packs:
+        for (number, index), sound in sounds.items():
+            packs.add(f"{media_id(number)}_{index:06d}.flac", encode_flac(sound, rate))
+        refs = packs.finish()
+    rows = [
+        {
+            "media_id": media_id(number),
+            "window_index": index,
+            "start_s": float(index),
+            "end_s": index + sound.shape[1] / rate,
+            "sample_rate_hz": rate,
+            "channels": len(sound),
+            "pack": ref.pack,
+            "offset": ref.offset,
+            "length": ref.length,
+            "crc32": ref.crc32,
+            "fingerprint": "sounds-1",
+        }
+        for ((number, index), sound), ref in zip(sounds.items(), refs, strict=True)
+    ]
+    schema = pa.schema([f for f in store.tables.spec("audio_windows").arrow_schema() if f.name != "shard"])
+    store.tables.update("audio_windows", shard, lambda _: pa.Table.from_pylist(rows, schema=schema))

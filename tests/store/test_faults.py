@@ -27,7 +27,7 @@ def test_every_named_fault_point_is_reached_by_one_ordinary_write(store: Store) 
 
 def test_every_fault_point_in_the_code_is_named() -> None:
     code = "".join(path.read_text() for path in (Path(__file__).parents[2] / "mmfs").rglob("*.py"))
-    assert {name for name in FAULT_POINTS if f'fault_point("{name}")' in code} == FAULT_POINTS
+    assert {name for name in FAULT_POINTS if f'fault_point("{name}"' in code} == FAULT_POINTS
 
 
 def test_an_unknown_fault_point_cannot_be_armed() -> None:

@@ -1,0 +1,231 @@
+"""The device stage: batches go to the device, are prepared and computed there, and come back while the next one runs.
+
+On CUDA, copies take pinned memory and a stream of their own, and the host is at most one batch behind the device. On
+the CPU the same calls work on the memory where decoded rows lie.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmfs.errors import FeatureError
+from mmfs.features.attempt import BadRow, ComputedRows, halving, is_out_of_memory
+from mmfs.features.batching import Batch, RowBatch, is_tensor, join
+from mmfs.features.feature import Feature
+from mmfs.features.outputs import checked_outputs
+
+
+@dataclass
+class Launched:
+    """A batch on its way: what came out, on the host as soon as ``done`` says so, or why nothing did."""
+
+    rows: RowBatch
+    outputs: Any = None
+    done: Any = None
+    failure: Exception | None = None
+
+
+@dataclass
+class BusyTime:
+    """How long the device worked on something."""
+
+    _seconds: float = 0.0
+    _events: list[tuple[Any, Any]] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """The sum so far; waits for the device."""
+        for start, end in self._events:
+            end.synchronize()
+            self._seconds += start.elapsed_time(end) / 1000
+        self._events.clear()
+        return self._seconds
+
+    @contextmanager
+    def measured(self, *, is_cuda: bool) -> Iterator[None]:
+        """Count what happens inside."""
+        if not is_cuda:
+            began = time.perf_counter()
+            yield
+            self._seconds += time.perf_counter() - began
+            return
+        import torch
+
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        start.record()
+        yield
+        end.record()
+        self._events.append((start, end))
+
+
+class DeviceStage:
+    """Runs a loaded feature's steps on its device.
+
+    Attributes:
+        prepared: Time in `prepare`.
+        computed: Time in `compute`.
+        batch_size: Rows a batch; halved when the device has too little memory.
+        at: The rows at work, for errors.
+    """
+
+    def __init__(self, feature: Feature) -> None:
+        import torch
+
+        self._feature = feature
+        self._device = torch.device(feature.device or "cpu")
+        self._is_cuda = self._device.type == "cuda"
+        self._copies = _stream(self._device) if self._is_cuda else None
+        self.prepared = BusyTime()
+        self.computed = BusyTime()
+        self.batch_size = feature.batch_size
+        self.at: RowBatch | None = None
+
+    def prepare(self, rows: RowBatch) -> tuple[list[RowBatch], list[BadRow]]:
+        """Prepare rows of one raw shape; the result shares no memory with them."""
+
+        def step(some: RowBatch) -> RowBatch:
+            import torch
+
+            self.at = some
+            uploaded = self._upload(some.values)
+            with torch.inference_mode(), self.prepared.measured(is_cuda=self._is_cuda):
+                values = self._feature.prepare(dict(uploaded))
+            return RowBatch(some.positions, _owned(self._checked(values, len(some)), uploaded))
+
+        return halving(step, rows)
+
+    def launch(self, rows: RowBatch) -> Launched:
+        """Begin to compute a batch."""
+        import torch
+
+        values = _padded(rows.values, self.batch_size - len(rows)) if self._is_cuda else rows.values
+        try:
+            with torch.inference_mode(), self.computed.measured(is_cuda=self._is_cuda):
+                outputs = self._feature.compute(dict(values))
+            return Launched(rows, *self._fetch(outputs))
+        except Exception as error:
+            return Launched(rows, failure=error)
+
+    def collect(self, launched: Launched) -> tuple[list[ComputedRows], list[BadRow]]:
+        """Wait for a batch: the rows that came out, in order, and those that cannot be computed.
+
+        Raises:
+            FeatureError: The outputs are not what was declared.
+        """
+        self.at = launched.rows
+        if launched.failure is None:
+            try:
+                return [self._finished(launched)], []
+            except Exception as error:
+                launched.failure = error
+        if is_out_of_memory(launched.failure) and len(launched.rows) > 1:
+            self._need_less_memory()
+
+        def step(some: RowBatch) -> ComputedRows:
+            self.at = some
+            again = self.launch(some)
+            if again.failure is not None:
+                raise again.failure
+            return self._finished(again)
+
+        return halving(step, launched.rows, launched.failure)
+
+    def _finished(self, launched: Launched) -> ComputedRows:
+        if launched.done is not None:
+            launched.done.synchronize()
+        rows = len(launched.rows)
+        columns = checked_outputs(self._feature, launched.outputs, max(rows, self._padded_rows(rows)))
+        return ComputedRows(launched.rows.positions, {name: column[:rows] for name, column in columns.items()})
+
+    def _padded_rows(self, rows: int) -> int:
+        return max(rows, self.batch_size) if self._is_cuda else rows
+
+    def _need_less_memory(self) -> None:
+        import torch
+
+        self.batch_size = max(1, self.batch_size // 2)
+        if self._is_cuda:
+            torch.cuda.empty_cache()
+
+    def _upload(self, values: Batch) -> Batch:
+        if self._copies is None:
+            return values
+        import torch
+
+        with torch.cuda.stream(self._copies):
+            # Pinned memory is kept by torch until the copy is done, so that what it was copied from is free at once.
+            uploaded = {
+                name: value.pin_memory().to(self._device, non_blocking=True) if is_tensor(value) else value
+                for name, value in values.items()
+            }
+        current = torch.cuda.current_stream(self._device)
+        current.wait_stream(self._copies)
+        for value in uploaded.values():
+            if is_tensor(value):
+                value.record_stream(current)
+        return uploaded
+
+    def _fetch(self, outputs: Any) -> tuple[Any, Any]:
+        """Outputs on the host, and the event after which they are there; None on the CPU, where they are."""
+        if not self._is_cuda or not isinstance(outputs, Mapping):
+            return outputs, None
+        import torch
+
+        fetched = {name: _to_host(value) for name, value in outputs.items()}
+        done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        done.record()
+        return fetched, done
+
+    def _checked(self, values: Any, rows: int) -> Batch:
+        if not isinstance(values, Mapping) or not values:
+            raise FeatureError(
+                f"prepare returned {type(values).__name__}",
+                where=f"feature {self._feature.spec.table}",
+                mend="return a dict of tensors and lists",
+            )
+        for name, value in values.items():
+            if len(value) != rows:
+                raise FeatureError(
+                    f"prepare returned {len(value)} rows where {rows} went in",
+                    where=f"feature {self._feature.spec.table}, {name}",
+                    mend="return one row for each",
+                )
+        return dict(values)
+
+
+def _stream(device: Any) -> Any:
+    import torch
+
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _owned(values: Batch, inputs: Batch) -> Batch:
+    """Values that share no memory with the inputs, whose memory is used again."""
+    theirs = {value.untyped_storage().data_ptr() for value in inputs.values() if is_tensor(value)}
+    return {
+        name: value.clone() if is_tensor(value) and value.untyped_storage().data_ptr() in theirs else value
+        for name, value in values.items()
+    }
+
+
+def _padded(values: Batch, more: int) -> Batch:
+    """A batch filled up with repeats of its last row: kernels and graphs are made for one batch size."""
+    if more <= 0:
+        return values
+    last = {name: value[-1:] for name, value in values.items()}
+    return join([values, *[last] * more])
+
+
+def _to_host(value: Any) -> Any:
+    if is_tensor(value):
+        import torch
+
+        host = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
+        return host.copy_(value, non_blocking=True)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_to_host(one) for one in value]
+    return value
