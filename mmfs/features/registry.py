@@ -13,7 +13,14 @@ from mmfs.features.feature import Feature, FeatureSpec
 from mmfs.schemas import BASE_TABLES
 from mmfs.settings import Settings
 
-_SHIPPED = ("mmfs.features.clip", "mmfs.features.depth")
+_SHIPPED = (
+    "mmfs.features.clip",
+    "mmfs.features.text",
+    "mmfs.features.depth",
+    "mmfs.features.quality",
+    "mmfs.features.prompts",
+    "mmfs.features.audio",
+)
 
 
 def registered(settings: Settings) -> dict[str, FeatureSpec]:
@@ -50,7 +57,12 @@ def instantiate(spec: FeatureSpec, settings: Settings) -> Feature:
     Raises:
         FeatureError: The class names a section that does not exist, or its config needs arguments.
     """
-    cls = spec.cls
+    made = _configured(spec.cls, settings)
+    made.take_settings(settings)
+    return made
+
+
+def _configured(cls: type[Feature], settings: Settings) -> Feature:
     if cls.config is not None:
         return cls()
     if cls.section is not None:
@@ -88,10 +100,10 @@ def _import(name: str) -> ModuleType:
 
 def _require_known_inputs(spec: FeatureSpec, features: dict[str, FeatureSpec]) -> None:
     known = {*features, *(name for name, table in BASE_TABLES.items() if table.grain)}
-    for name in spec.inputs:
-        if name.partition(".")[0] not in known:
+    for column in spec.inputs:
+        if column.table not in known:
             raise FeatureError(
-                f"input {name!r} names neither a table of media nor a feature",
+                f"input {column.name!r} names neither a table of media nor a feature",
                 where=f"{spec.cls.__module__}.{spec.cls.__name__}",
                 mend="tables: " + ", ".join(sorted(known)),
             )

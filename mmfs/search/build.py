@@ -96,16 +96,16 @@ def build_index(
                 continue  # never computed: nothing to index, and no model to index it for
             by_model.setdefault(recorded_fingerprint(store, table, shard), []).append(shard)
         for fingerprint, members in by_model.items():
-            reports |= _Builder(store, engine, _space(store, table, fingerprint), now_us).run(members)
+            reports |= _Builder(store, engine, _space(store, table, fingerprint, members[0]), now_us).run(members)
     return reports
 
 
-def _space(store: Store, table: str, fingerprint: str) -> SpaceSpec:
+def _space(store: Store, table: str, fingerprint: str, shard: str) -> SpaceSpec:
     spec = store.tables.spec(table)
     vector = vector_column(spec).vector
     assert spec.grain is not None  # vector_column has checked both
     assert vector is not None
-    model = model_of(store, table, fingerprint)
+    model = model_of(store, table, shard)
     return SpaceSpec(table, fingerprint, model, spec.grain, vector.dim, payload_columns(store, spec.grain))
 
 

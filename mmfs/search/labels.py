@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmfs.schemas import Grain
+
 if TYPE_CHECKING:
     from mmfs.store import Store
 
@@ -18,8 +20,11 @@ SEMANTIC = f"demo model: not trained for photographs; {_REAL}"
 BY_CAPTIONS = f"demo model: not trained for photographs, so captions were searched as text; {_REAL}"
 
 
-def has_photographs(store: Store, where: str | None) -> bool:
+def has_photographs(store: Store, grain: Grain, where: str | None) -> bool:
     """Whether any picture or video that meets the condition is not a rendered scene, which say so in their attributes.
+
+    Args:
+        grain: What a hit is about, and the condition with it.
 
     Raises:
         WhereError: The condition is wrong.
@@ -29,6 +34,6 @@ def has_photographs(store: Store, where: str | None) -> bool:
     photographs = rows.filter(pc.and_(pc.is_in(rows.column("kind"), value_set=_PICTURES), pc.invert(rendered)))
     if where is None or photographs.num_rows == 0:
         return bool(photographs.num_rows > 0)
-    chosen = store.select("frame", where=where).column("media_id")
+    chosen = store.select(grain, where=where).column("media_id")
     found = pc.any(pc.is_in(photographs.column("media_id"), value_set=chosen.combine_chunks())).as_py()
     return bool(found)

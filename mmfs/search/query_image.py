@@ -27,7 +27,7 @@ def query_image(image: Any, limits: GuardLimits) -> npt.NDArray[np.uint8]:
     if isinstance(image, str | Path):
         return _of_file(Path(image), limits)
     if hasattr(image, "convert"):  # a PIL image; whoever opened it has decoded it
-        image = image.convert("RGB")
+        image = np.array(image.convert("RGB"))
     array = np.asarray(image)
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or 0 in array.shape:
         raise SearchError(

@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 from mmfs.errors import SearchError, StoreError
 from mmfs.ids import parse_key, sample_key
+from mmfs.schemas import GRAIN_KEYS
+from mmfs.search.encoder import SpaceEncoder
 from mmfs.search.inspect_build import unit
 from mmfs.search.points import point_id
-from mmfs.search.port import Index
+from mmfs.search.port import Index, SpaceSpec
 from mmfs.search.query import SearchQuery
 from mmfs.search.query_image import query_image
 
@@ -33,30 +35,35 @@ class QueryEncoder:
     Args:
         store: Names of samples become ids by its namespace.
         index: Where vectors of samples are.
-        encoder: Gives what has `encode_text` and `encode_images`, as `mmfs.features.clip.ClipEmbeddings` has; called
-            only when words or pictures are asked for.
-        dim: Length of the space's vectors.
+        encoder: Encodes words and pictures.
+        space: What the index holds.
     """
 
-    def __init__(self, store: Store, index: Index, encoder: Any, dim: int) -> None:
-        self._store, self._index, self._encoder, self._dim = store, index, encoder, dim
+    def __init__(self, store: Store, index: Index, encoder: SpaceEncoder, space: SpaceSpec) -> None:
+        self._store, self._index, self._encoder, self._space = store, index, encoder, space
 
     def vector(self, query: SearchQuery) -> tuple[Vector, frozenset[UUID]]:
         """The query as one unit vector, float32 [D], and the samples it names, which are no answers.
 
         Raises:
-            SearchError: A sample is not in the index, a picture cannot be read, or a vector has another length.
+            SearchError: A sample is not in the index or of another grain, a picture cannot be read, the space has no
+                model for what is asked, or a vector has another length.
         """
         likes: list[Vector] = []
         if query.text is not None:
-            likes.append(self._encoder().encode_text([query.text])[0])
+            likes.append(self._encoder.encode_text([query.text])[0])
         if query.image is not None:
             picture = query_image(query.image, self._store.settings.guard)
-            likes.append(self._encoder().encode_images([picture])[0])
+            likes.append(self._encoder.encode_images([picture])[0])
         if query.vector is not None:
             likes.append(self._given(query.vector))
         keys = {key for key in (*query.like, *query.unlike) if _is_key(key)}
         if query.frame is not None:
+            if self._space.grain != "frame":
+                raise SearchError(
+                    f"frame= names a frame, but {self._space.table} holds vectors of another grain",
+                    mend=f"give like=[...] with keys of {self._space.table}: {self._key_form}",
+                )
             keys.add(sample_key(query.frame[0], int(query.frame[1])))
         samples = self._samples(sorted(keys))
         if query.frame is not None:
@@ -73,8 +80,8 @@ class QueryEncoder:
 
     def _examples(self, examples: Sequence[str], samples: dict[str, Vector]) -> list[Vector]:
         words = [example for example in examples if not _is_key(example)]
-        encoded = self._encoder().encode_text(words) if words else []
-        return [samples[example] for example in examples if _is_key(example)] + list(encoded)
+        encoded = list(self._encoder.encode_text(words)) if words else []
+        return [samples[example] for example in examples if _is_key(example)] + encoded
 
     def _samples(self, keys: Sequence[str]) -> dict[str, Vector]:
         ids = {key: point_id(self._store.namespace, key) for key in keys}
@@ -82,17 +89,32 @@ class QueryEncoder:
         for key, point in ids.items():
             if point not in found:
                 raise SearchError(
-                    f"sample {key} is not in the index", mend="take a key from hits.table or batch['_key']"
+                    f"sample {key} is not in the index of {self._space.table}, whose keys are {self._key_form}",
+                    mend="take a key from hits.table of this space, or from batch['_key'] of its grain",
                 )
         return {key: found[point] for key, point in ids.items()}
 
     def _given(self, vector: Any) -> Vector:
         given = np.asarray(vector.tolist() if hasattr(vector, "tolist") else vector, np.float32)
-        if given.shape != (self._dim,) or not np.isfinite(given).all() or not given.any():
+        dim = self._space.dim
+        if given.shape != (dim,) or not np.isfinite(given).all() or not given.any():
             raise SearchError(
-                f"the query vector has shape {list(given.shape)}", mend=f"give {self._dim} finite numbers, not all zero"
+                f"the query vector has shape {list(given.shape)}", mend=f"give {dim} finite numbers, not all zero"
             )
         return given
+
+    @property
+    def _key_form(self) -> str:
+        return ":".join(f"<{column.name}>" for column in GRAIN_KEYS[self._space.grain])
+
+
+def asks_in_words(query: SearchQuery) -> bool:
+    """Whether words must be encoded: the text, or an example that is no key.
+
+    Raises:
+        SearchError: An example looks like a key and is none.
+    """
+    return query.text is not None or not all(_is_key(example) for example in (*query.like, *query.unlike))
 
 
 def _is_key(text: str) -> bool:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mmfs.errors import SearchError
-from mmfs.features.device import resolve_device
 from mmfs.features.feature import Feature
 from mmfs.features.fingerprint import static_fingerprint
 from mmfs.features.registry import instantiate, registered
 from mmfs.schemas import GRAIN_KEYS, Grain
 from mmfs.search import labels
 from mmfs.search.caption_search import CaptionIndex
+from mmfs.search.encoder import SpaceEncoder
 from mmfs.search.engines import engine_of
 from mmfs.search.freshness import changed_tables, lag_rows
 from mmfs.search.hits import Hits, SearchInfo
@@ -25,10 +25,9 @@ from mmfs.search.now import Now
 from mmfs.search.plan import plan_where
 from mmfs.search.port import Engine, Hit
 from mmfs.search.query import CAPTIONS, SearchQuery
-from mmfs.search.query_vector import QueryEncoder
+from mmfs.search.query_vector import QueryEncoder, asks_in_words
 from mmfs.search.ranking import Ranked, Ranker
 from mmfs.search.segments import Segment
-from mmfs.search.spaces import model_name
 from mmfs.search.spaces_open import OpenSpace, OpenSpaces
 
 if TYPE_CHECKING:
@@ -62,8 +61,8 @@ class Searcher:
 
         Args:
             query: What is asked.
-            encoder: Encodes words and pictures (`encode_text`, `encode_images`); default: the space's own feature,
-                as today's settings configure it.
+            encoder: Encodes words and pictures, see `mmfs.search.encoder`; default: the space's own feature, as today's
+                settings configure it.
 
         Raises:
             SearchError: There is no index, it belongs to another model, or the query makes no sense.
@@ -75,18 +74,19 @@ class Searcher:
         if query.space == CAPTIONS:
             return self._by_captions(query, started, label=None)
         encoder = encoder or self._encoder(query.space)
-        label = None
-        if getattr(encoder, "is_demo", False) and labels.has_photographs(self._store, query.where):
+        label, grain = None, encoder.spec.grain if encoder else "frame"
+        if getattr(encoder, "is_demo", False) and labels.has_photographs(self._store, grain, query.where):
             label = labels.SEMANTIC
-            if query.text is not None and not query.has_examples and self._caption_index():
+            in_words_alone = query.text is not None and not query.has_examples
+            if grain == "frame" and in_words_alone and self._caption_index():
                 return self._by_captions(query, started, label=labels.BY_CAPTIONS)
         return self._by_vectors(query, encoder, started, label)
 
     def _by_vectors(self, query: SearchQuery, encoder: Feature | None, started: float, label: str | None) -> Hits:
         spaces = self._open_spaces()
-        needs_model = query.text is not None or query.image is not None
+        needs_model = asks_in_words(query) or query.image is not None
         try:
-            fingerprint, model = (self._fingerprint(encoder), model_name(encoder)) if encoder else (None, None)
+            fingerprint, model = (self._fingerprint(encoder), encoder.model_name) if encoder else (None, None)
             space = spaces.get(query.space, fingerprint=fingerprint, model=model)
         except SearchError:
             if needs_model or encoder is None:
@@ -97,7 +97,12 @@ class Searcher:
         look = self._lookup.now()
         changed = self._changed(space, look.now)
         plan = plan_where(self._store, manifest, query.where, changed)
-        maker = QueryEncoder(self._store, space.index, lambda: self._loaded(encoder, query.space), manifest.space.dim)
+        maker = QueryEncoder(
+            self._store,
+            space.index,
+            SpaceEncoder(query.space, encoder, self._store.settings.device),
+            manifest.space,
+        )
         vector, named = maker.vector(query)
         exact = query.exact
         if exact is None:
@@ -201,15 +206,6 @@ class Searcher:
         if known is None or known[0] is not encoder:
             known = self._fingerprints[id(encoder)] = (encoder, static_fingerprint(encoder))
         return known[1]
-
-    def _loaded(self, encoder: Feature | None, space: str) -> Any:
-        if encoder is None or not hasattr(encoder, "encode_text"):
-            raise SearchError(
-                f"{space} has no model for words and pictures", mend="search by frame=, like= or vector= instead"
-            )
-        if encoder.device is None:
-            encoder.load(resolve_device(self._store.settings.device))
-        return encoder
 
     def _changed(self, space: OpenSpace, now: Now) -> frozenset[str]:
         tables = sorted({column.table for column in space.manifest.space.payload} | {space.manifest.space.table})

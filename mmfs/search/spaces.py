@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmfs.errors import SearchError
-from mmfs.features.feature import Feature, FeatureSpec
+from mmfs.features.feature import FeatureSpec
 from mmfs.features.fingerprint import FingerprintParts, static_fingerprint
 from mmfs.features.inputs import find_rows, key_strings
 from mmfs.features.registry import instantiate, registered
@@ -109,19 +109,16 @@ def recorded_fingerprint(store: Store, table: str, shard: str) -> str:
         ) from error
 
 
-def model_of(store: Store, table: str, fingerprint: str) -> str:
-    """Name of the model with this fingerprint, as far as today's settings tell."""
+def model_of(store: Store, table: str, shard: str) -> str:
+    """Name of the model that computed a shard's rows: as its last commit recorded it, else by today's settings."""
+    if recorded := store.tables.commit_info(table, shard).get("model"):
+        return recorded
     spec = registered(store.settings).get(table)
     if spec is None:
         return "unknown"
     feature = instantiate(spec, store.settings)
-    return model_name(feature) if static_fingerprint(feature) == fingerprint else "unknown"
-
-
-def model_name(feature: Feature) -> str:
-    """How people call a feature's model: ``ViT-B-32 laion2b_s34b_b79k``, or the name of the class."""
-    parts = [getattr(feature.config, name, None) for name in ("model", "pretrained")]
-    return " ".join(str(part) for part in parts if part) or type(feature).__name__
+    fits = static_fingerprint(feature) == recorded_fingerprint(store, table, shard)
+    return feature.model_name if fits else "unknown"
 
 
 def shard_source(store: Store, space: SpaceSpec, shard: str) -> ShardSource:

@@ -14,7 +14,8 @@ from PIL import Image
 from mmfs.codecs import decode_jpeg
 from mmfs.errors import FeatureError, ModelError
 from mmfs.features.clip import ClipEmbeddings
-from mmfs.features.resize import open_clip_picture
+from mmfs.features.live import picture_tensor
+from mmfs.features.resize import open_clip_pictures
 from mmfs.features.runner import run_feature
 from mmfs.settings import DEMO_CLIP_DIR, ClipConfig
 from mmfs.store import Store
@@ -42,7 +43,7 @@ def test_pictures_are_resized_as_open_clip_does_it_within_two_grey_levels(
     cfg = PreprocessCfg(size=target, mean=(0.0,) * 3, std=(1.0,) * 3, resize_mode=mode)
     theirs = image_transform_v2(cfg, is_train=False)(Image.fromarray(rgb)) * 255
     preprocess = {"size": target, "interpolation": "bicubic", "resize_mode": mode, "fill_color": 0}
-    ours = open_clip_picture(torch.from_numpy(rgb).permute(2, 0, 1), preprocess)
+    ours = open_clip_pictures(picture_tensor(rgb)[None], preprocess)[0]
     assert ours.dtype == torch.uint8
     assert ours.shape == theirs.shape
     assert (ours.float() - theirs).abs().max() <= 2

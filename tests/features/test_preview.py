@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from mmfs.codecs import decode_jpeg
+from mmfs.features.audio import AudioFeatures
 from mmfs.features.preview import contact_sheet_of
+from mmfs.features.runner import run_feature
+from mmfs.settings import AudioFeaturesConfig, Settings
 from mmfs.store import Store
+from tests.features.tiny import SHARD, add_sounds
 
 
 def test_a_sheet_shows_pictures_of_all_shards_that_have_any(store: Store, frames: Callable[..., None]) -> None:
@@ -17,6 +22,18 @@ def test_a_sheet_shows_pictures_of_all_shards_that_have_any(store: Store, frames
     sheet = contact_sheet_of(store, "frames", ["000001", "000002", "000003"])
     assert sheet is not None
     assert decode_jpeg(sheet).dtype == np.uint8
+
+
+def test_sound_and_spectrograms_are_shown_too(tmp_path: Path) -> None:
+    store = Store.open(tmp_path, settings=Settings(device="cpu", workers=1))
+    noise = np.random.default_rng(0).uniform(-1, 1, (1, 16_000)).astype(np.float32)
+    add_sounds(store, {(0, 0): noise, (0, 1): noise[:, :100]})
+    run_feature(store, AudioFeatures(AudioFeaturesConfig(chunk_s=1)), SHARD, device="cpu")
+    for table in ("audio_windows", "audio_features"):
+        sheet = contact_sheet_of(store, table, [SHARD])
+        assert sheet is not None
+        assert len(sheet) < 34_000
+        assert decode_jpeg(sheet).std() > 20, "it is not empty"
 
 
 def test_there_is_no_sheet_of_nothing(store: Store) -> None:

@@ -36,9 +36,16 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_shipped_features_are_there() -> None:
     specs = registered(Settings())
-    assert list(specs) == ["clip_embeddings", "depth_maps"]
+    assert list(specs) == [
+        "clip_embeddings",
+        "text_embeddings",
+        "depth_maps",
+        "frame_quality",
+        "prompt_scores",
+        "audio_features",
+    ]
     assert specs["clip_embeddings"].space
-    assert specs["clip_embeddings"].inputs == ("frames.image",)
+    assert [column.name for column in specs["clip_embeddings"].inputs] == ["frames.image"]
 
 
 def test_a_module_named_in_the_settings_adds_its_features(lab: Path, store: Store, frames: Callable[..., None]) -> None:
