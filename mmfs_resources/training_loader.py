@@ -40,10 +40,16 @@ class TrainingLoaderResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return features.pin(name, columns=columns, missing="skip")
 
     def pin_name(self, store: Store, prefix: str, columns: Sequence[str]) -> str:
-        """The name that `pin` gives: it says the columns and the content of their tables."""
-        tables = sorted({column.partition(".")[0] for column in columns})
+        """The name that `pin` gives: it says the columns, the content of their tables, and what computes live ones."""
+        from mmfs.loader.live_features import live_columns
+
+        live = live_columns(store.settings, columns)
+        stored = [column for column in columns if column not in live]
+        stored += [part.column for one in live.values() for part in one.inputs]
+        tables = sorted({column.partition(".")[0] for column in stored})
         contents = [store.tables.digest(table) for table in tables]
-        return f"{prefix}-{digest(*sorted(columns), *contents)[:12]}"
+        computed = sorted(one.fingerprint for one in live.values())
+        return f"{prefix}-{digest(*sorted(columns), *contents, *computed)[:12]}"
 
     def load(self, store: Store, pin: Pin, *, run: str | None = None) -> Loader:
         """A loader of the pin's batches.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import pyarrow as pa
 
@@ -13,12 +13,12 @@ from mmfs.client.clock import now_us
 from mmfs.client.subset import Subset
 from mmfs.client.table_info import TableInfo, table_infos
 from mmfs.client.table_view import TableView, rows_of
-from mmfs.errors import FeatureError, LoaderError
+from mmfs.errors import LoaderError
 from mmfs.settings import Settings, load_settings
 from mmfs.store import Store
 
 if TYPE_CHECKING:
-    from mmfs.features.status import Plan
+    from mmfs.features.plan import Plan
     from mmfs.ingest import IngestReport
     from mmfs.loader.loader import Loader
     from mmfs.search import Hits, Searcher
@@ -126,19 +126,24 @@ class FeatureStore:
 
         return list(registered(self.settings))
 
-    def plan(self, feature: str) -> Plan:
-        """What computing a feature would do: missing and stale rows, by cause.
+    @overload
+    def plan(self, table: str) -> Plan: ...
+    @overload
+    def plan(self) -> dict[str, Plan]: ...
+    def plan(self, table: str | None = None) -> Plan | dict[str, Plan]:
+        """What bringing tables up to date would do: rows by cause, bytes and times from measured history.
+
+        Rows are counted down the whole chain: what reads rows that will change will change, too.
+
+        Args:
+            table: A feature, or a table of media. Without one, all plans are returned by table, upstream first.
 
         Raises:
-            FeatureError: There is no such feature.
+            FeatureError: There is no such table to bring up to date.
         """
-        from mmfs.features.registry import instantiate, registered
-        from mmfs.features.status import plan
+        from mmfs.client.plan import plan_one, plan_store
 
-        specs = registered(self.settings)
-        if feature not in specs:
-            raise FeatureError(f"there is no feature {feature!r}", mend="features: " + ", ".join(specs))
-        return plan(self.core, instantiate(specs[feature], self.settings))
+        return plan_store(self.core) if table is None else plan_one(self.core, table)
 
     # -- search and subsets -------------------------------------------------------------------------------------
 
@@ -221,10 +226,12 @@ class FeatureStore:
 
         Args:
             name: Name of the pin.
-            columns: ``table.column`` names, e.g. ``frames.image``.
+            columns: ``table.column`` names, e.g. ``frames.image``; ``live:clip_embeddings.vector`` for a feature's
+                output that is computed while loading: what it is computed from is pinned, and what computes it.
             subset: Only samples of this subset.
             where: Only samples that meet this SQL condition.
-            missing: What a sample without a value means: ``"error"``, ``"skip"`` it, or ``"null"`` (zeros and a mask).
+            missing: What a sample without a value means: ``"error"``, ``"skip"`` it, or ``"null"`` (zeros and a mask);
+                of a live column, a sample without what it is computed from.
             versions: Table versions; default: the newest.
             like: Take the selection of this pin and swap the columns.
             grain: Default: the finest asked for, frame > audio_window > caption > media.
@@ -232,12 +239,15 @@ class FeatureStore:
 
         Raises:
             PinError: The name is taken, a column or version is unknown, or values are missing.
+            ModelError: The weights of a live column's feature cannot be reached.
         """
+        from mmfs.loader.live_features import live_columns
         from mmfs.store.pins import Pins
 
         return Pins(self.core).create(
             name,
             columns=columns,
+            live=live_columns(self.settings, columns or ()),
             subset=subset,
             where=where,
             missing=missing,
@@ -293,6 +303,9 @@ class FeatureStore:
     ) -> Loader:
         """Batches of a pin, in one global order, resumable to the sample.
 
+        Columns named ``live:table.column`` are computed on the loader's threads by the feature that fills the table:
+        the same keys in the same order, shapes and dtypes as the stored column, values alike (mmfs/loader/README.md).
+
         Args:
             pin: Name of a pin. Without one, a pin ``run-<id>`` is made from columns, subset, where and window.
             run: Name under which the run is recorded in ``training_runs``.
@@ -301,7 +314,8 @@ class FeatureStore:
             rank, world_size: Default: from torch.distributed, RANK and WORLD_SIZE.
             decode: False hands out the stored bytes.
             image_size: Short side and centre crop, the same for depth; None: a list of tensors as stored.
-            device: Where tensors go; default: they stay in host memory.
+            device: Where tensors go and live columns are computed; default: tensors stay in host memory, and the
+                setting ``device`` says where live columns are computed.
             transforms: A function a column, applied to the batch's value.
             captions: Which caption of a media; ``"all"`` gives lists.
             drop_last: Drop the last partial global batch instead of padding it.
@@ -311,7 +325,7 @@ class FeatureStore:
 
         Raises:
             PinError: The pin is unknown or nothing can be delivered.
-            LoaderError: Arguments contradict each other.
+            LoaderError: Arguments contradict each other, or a live column would come out other than it was pinned.
         """
         from mmfs.loader import Loader
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,13 @@ import numpy.typing as npt
 from mmfs.errors import LoaderError
 from mmfs.loader.buffers import BufferPool
 from mmfs.loader.fetch import Bad
+from mmfs.loader.live import LiveColumns
 from mmfs.loader.reader import PinReader
+from mmfs.loader.rooms import Rooms
 from mmfs.loader.state import State
 from mmfs.loader.stats import BadSample, Meter
 from mmfs.store.keys import Int64s
+from mmfs.store.pin import LIVE
 
 log = logging.getLogger("mmfs.loader")
 
@@ -50,9 +53,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Making:
-    """What all batches of a loader share."""
+    """What all batches of a loader share.
 
+    Attributes:
+        columns: Columns of a batch, in order.
+        live: Computes those that are not stored; None where there are none.
+    """
+
+    columns: Sequence[str]
     reader: PinReader
+    live: LiveColumns | None
     pool: BufferPool
     meter: Meter
     transforms: Transforms
@@ -66,8 +76,9 @@ class BatchJob:
         self._step = step
         self._making = making
         self._size = len(step.samples)
-        self._rooms = making.reader.rooms(self._size, making.pool)
-        self._presence = making.reader.presence(self._size)
+        reader = making.reader
+        slots = [*reader.slots, *(making.live.slots if making.live else ())]
+        self._rooms = Rooms(slots, reader.inputs, self._size, making.pool, has_masks=reader.has_masks)
         self._keys = [""] * self._size
         self._valid = step.valid.copy()
         self._bad: dict[int, tuple[str, Bad]] = {}
@@ -79,24 +90,30 @@ class BatchJob:
         self._read(chunk.start, self._step.samples[chunk], self._step.draws[chunk])
 
     def finish(self) -> tuple[State, Batch]:
-        """Fill bad places with repeats, make tensors, transform, move to the device."""
-        if self._bad:
-            self._mend()
+        """Compute live columns, fill bad places with repeats, make tensors, transform, move to the device."""
         import torch
 
-        reader, making = self._making.reader, self._making
-        batch = reader.values(self._rooms, self._presence, self._size)
+        making = self._making
+        self._compute([place for place in range(self._size) if place not in self._bad])
+        if self._bad:
+            self._mend()
+        batch = self._rooms.batch(making.columns)
         batch |= {"_key": self._keys, "_valid": torch.from_numpy(self._valid)}
         for column, transform in making.transforms.items():
             batch[column] = transform(batch[column])
-        self._rooms = {}
+        del self._rooms
         return self._step.after, making.to_device(batch)
 
     def _read(self, first: int, samples: Int64s, draws: Int64s) -> None:
-        keys, bad = self._making.reader.fill(self._rooms, self._presence, first, samples, draws)
+        keys, bad = self._making.reader.fill(self._rooms, first, samples, draws)
         self._keys[first : first + len(keys)] = keys
         for place, column, why in bad:
             self._bad.setdefault(first + place, (column, why))
+
+    def _compute(self, places: Sequence[int]) -> None:
+        if self._making.live is not None:
+            for place, column, why in self._making.live.fill(self._rooms, places):
+                self._bad.setdefault(place, (column, why))
 
     def _mend(self) -> None:
         """Every bad place becomes a repeat of the next good sample, marked as not valid and reported."""
@@ -112,7 +129,7 @@ class BatchJob:
             self._valid[0] = False
         for place in bad:
             source = next((candidate for candidate in good if candidate > place), good[0])
-            self._making.reader.repeat(self._rooms, self._presence, source, place)
+            self._rooms.repeat(source, place)
             self._keys[place] = self._keys[source]
             self._valid[place] = False
 
@@ -128,10 +145,15 @@ class BatchJob:
             self._bad.clear()
             self._read(0, np.array([sample], np.int64), self._step.draws[:1])
             if not self._bad:
+                self._compute([0])
+            if not self._bad:
                 return
         column, why = next(iter(self._bad.values()))
+        mend = "run `mmfs verify --deep`, materialize what is damaged, and pin again"
+        if column.startswith(LIVE):
+            mend = "so many in a row mean a broken model or compute method: check its weights and code"
         raise LoaderError(
             f"{self._size} samples of a batch and all substitutes tried are bad; the last: {column}: {why.reason}",
             where=f"{why.pack} at {why.offset}" if why.pack else None,
-            mend="run `mmfs verify --deep`, materialize what is damaged, and pin again",
+            mend=mend,
         )

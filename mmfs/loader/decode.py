@@ -1,4 +1,4 @@
-"""From stored bytes to pixels of one size: short side to ``size``, centre crop, the same for pictures and depth."""
+"""Pictures and depth maps of one size: short side to ``size``, centre crop, the same for pictures and depth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mmfs.codecs import decode_depth16, decode_jpeg, jpeg_size
+from mmfs.codecs import decode_jpeg, jpeg_size
 
 Pixels = npt.NDArray[np.uint8]
 Depth = npt.NDArray[np.float32]
@@ -38,20 +38,20 @@ def jpeg_into(data: bytes, out: Pixels) -> None:
     if jpeg_size(data) == (size, size):
         decode_jpeg(data, out=out)
         return
-    pixels = decode_jpeg(data, least_side=size)
+    pixels_into(decode_jpeg(data, least_side=size), out)
+
+
+def pixels_into(pixels: Pixels, out: Pixels) -> None:
+    """Fit a picture, uint8 [H, W, 3], into ``out``, uint8 [size, size, 3]."""
+    size = out.shape[0]
     if min(pixels.shape[:2]) != size:
         pixels = _resampled_pixels(pixels, size)
     out[:] = _centre(pixels, size)
 
 
-def depth_into(data: bytes, out: Depth) -> None:
-    """Decode a depth map into ``out``, float32 [size, size]; values are not rescaled.
-
-    Raises:
-        IntegrityError: The bytes are not a depth map.
-    """
+def depth_into(depth: Depth, out: Depth) -> None:
+    """Fit a depth map, float32 [H, W], into ``out``, float32 [size, size]; values are not rescaled."""
     size = out.shape[0]
-    depth = decode_depth16(data)
     if min(depth.shape) != size:
         depth = _resampled_depth(depth, size)
     out[:] = _centre(depth, size)

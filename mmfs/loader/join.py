@@ -53,8 +53,8 @@ class Join:
         self._map = ScratchArray(int(base.first_row[-1]), _SPAN, folder)
         self._lock = threading.Lock()
 
-    def one(self, rows: Int64s, keys: Keys, draw: Int64s | None = None) -> tuple[Records, Mask]:
-        """One record for each base row, and whether there is one; absent records are zeros.
+    def one(self, rows: Int64s, keys: Keys, draw: Int64s | None = None) -> tuple[Records, Mask, Int64s]:
+        """One record for each base row, whether there is one, and its row; absent records are zeros.
 
         Args:
             rows: Base rows [n].
@@ -71,7 +71,7 @@ class Join:
                 records[there] = self.table.take(first[there])
             wrong = there & ~self._same_key(records, keys)
             if not wrong.any():
-                return records, there
+                return records, there, np.where(there, first, 0)
             if not guessed[wrong].all():
                 raise IntegrityError(
                     f"rows of {self.table.name} are not where their keys say",

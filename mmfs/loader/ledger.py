@@ -207,7 +207,7 @@ def _segment(store: Store, row: dict[str, object]) -> _Segment:
 
 def _key_reader(store: Store, pin: Pin) -> PinReader:
     """A reader that knows keys alone, so that no column is touched."""
-    return PinReader(store.objects, pin.model_copy(update={"columns": (), "sources": {}}), ReadOptions())
+    return PinReader(store.objects, pin.model_copy(update={"columns": (), "sources": {}, "live": {}}), ReadOptions())
 
 
 def _samples_in(store: Store, pin: str, media_id: str) -> Int64s:

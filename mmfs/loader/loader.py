@@ -13,6 +13,7 @@ from mmfs.errors import LoaderError, PinError
 from mmfs.loader.batch import Batch, BatchJob, Making, Step
 from mmfs.loader.buffers import BufferPool
 from mmfs.loader.device import mover, wants_pinned
+from mmfs.loader.live import open_live
 from mmfs.loader.order import Order
 from mmfs.loader.pipeline import Pipeline
 from mmfs.loader.reader import Captions, PinReader, ReadOptions
@@ -43,9 +44,12 @@ class Loader:
 
     - pictures: uint8 [B, 3, H, W] (channels last in memory), windows [B, T, 3, H, W];
     - depth maps: float32 [B, 1, H, W], windows [B, T, 1, H, W];
+    - sound: float32 [B, C, T], zeros after its end, with ``<column>:length``, int64 [B]; other arrays likewise: padded
+      on their last axis to the longest of the batch;
     - vectors: float32 [B, D], windows [B, T, D] (float16 is widened);
     - numbers: [B] in their stored dtype; texts: a list of str;
-    - columns of coarser tables (captions, media) have one value a sample, windows or not.
+    - columns of coarser tables (captions, media) have one value a sample, windows or not;
+    - ``live:`` columns: as the stored ones would be, computed on the loader's threads.
 
     Places where ``_valid`` is False hold repeats: at the end of an epoch, and in place of bad samples. Weight losses by
     it. A pin made with ``missing="null"`` adds a bool ``<column>:present``; missing values are zeros, or empty.
@@ -60,7 +64,8 @@ class Loader:
         rank, world_size: Default: from torch.distributed, then RANK and WORLD_SIZE, then one rank.
         decode: False hands out stored bytes.
         image_size: Short side and centre crop of pictures and depth maps; None: lists of tensors as stored.
-        device: Where tensors go, e.g. ``"cuda"``; None: they stay in host memory.
+        device: Where tensors go and live columns are computed, e.g. ``"cuda"``; None: tensors stay in host memory,
+            and live columns are computed where the setting ``device`` says.
         transforms: A function a column, applied to the batch's value on the loader's threads.
         captions: Which of several captions of a media; ``"all"``: a list of them for each sample.
         drop_last: Leave out the last partial global batch instead of padding it.
@@ -70,7 +75,9 @@ class Loader:
 
     Raises:
         PinError: ``drop_last`` and an epoch has no full batch.
-        LoaderError: Arguments contradict each other.
+        LoaderError: Arguments contradict each other, or a live column would come out other than it was pinned.
+        ModelError: The weights of a live column cannot be reached or read.
+        MissingExtraError: A package that a live column needs is not installed.
     """
 
     def __init__(
@@ -111,12 +118,15 @@ class Loader:
         buried = media_ids(store.tables.read("tombstones", columns=["media_id"]).column("media_id"))
         self._reader = PinReader(store.objects, pin, options, np.unique(buried) if len(buried) else None)
         self._meter = Meter()
+        to_device = mover(device)
         self._making = Making(
-            self._reader,
-            BufferPool(_AHEAD + 4, pinned=wants_pinned(device)),
-            self._meter,
-            transforms,
-            mover(device),
+            columns=pin.columns,
+            reader=self._reader,
+            live=open_live(pin, self._reader, store.settings, self._meter, device=device, decode=decode),
+            pool=BufferPool(_AHEAD + 4, pinned=wants_pinned(device)),
+            meter=self._meter,
+            transforms=transforms,
+            to_device=to_device,
         )
         self._threads = threads or _default_threads(store.objects.is_local)
         self._state = State(pin.selection_id, self.order.id, seed).at_epoch(epoch)

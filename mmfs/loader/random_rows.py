@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmfs.errors import IntegrityError
-from mmfs.loader.records import Field, record_dtype, records_of
+from mmfs.loader.records import Field, keys_in, record_dtype, records_of
 from mmfs.loader.scratch import ScratchArray, ScratchHeap
 from mmfs.schemas import ROW_GROUP_ROWS, Grain
 from mmfs.store.keys import Int64s, Keys, key_columns
@@ -97,6 +97,18 @@ class RandomRows:
             for number in np.unique(owners).tolist():
                 self._fill(number, wanted[owners == number] - self._first_group[number])
         return self._records.take(rows)
+
+    def previous(self, rows: Int64s, records: Records) -> Records:
+        """For each of these rows and its record, the record of the row before in the same media; its own where none is.
+
+        Raises:
+            StoreError: A file is gone.
+            IntegrityError: A file is damaged.
+        """
+        found = self.take(np.maximum(rows - 1, self.first_row[self.file_of(rows)]))
+        is_other = keys_in(found, self._grain).media != keys_in(records, self._grain).media
+        found[is_other] = records[is_other]
+        return found
 
     def keys_of_file(self, number: int) -> Keys:
         """All keys of one file, read anew."""

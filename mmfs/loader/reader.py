@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from mmfs.errors import LoaderError
-from mmfs.loader.buffers import BufferPool
-from mmfs.loader.columns import BatchColumn, batch_column
 from mmfs.loader.fetch import Bad, Fetcher
 from mmfs.loader.join import Join
+from mmfs.loader.kinds import batch_column
 from mmfs.loader.random_rows import RandomRows
-from mmfs.loader.records import Field, Records, keys_in
-from mmfs.schemas import GRAIN_TABLES
+from mmfs.loader.records import Field, keys_in
+from mmfs.loader.rooms import Rooms, Slot
+from mmfs.loader.table_part import BadPlace, BaseRows, TablePart
+from mmfs.schemas import GRAIN_TABLES, Grain
 from mmfs.store.keys import Ids, Int64s, Keys
 from mmfs.store.objects import Objects
 from mmfs.store.pin import Pin, PinnedColumn, Window
 from mmfs.store.runs import selected_runs
 
 Captions = Literal["first", "random", "all"]
-Rooms = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,6 @@ class ReadOptions:
             raise LoaderError(f"captions={self.captions!r}", mend="choose first, random or all")
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A table's share of a sample: its columns, and how its rows are found (None: they are the base rows)."""
-
-    join: Join | None
-    is_coarser: bool
-    columns: list[tuple[str, PinnedColumn, BatchColumn]]
-
-
 class PinReader:
     """Reads samples of one pin by number.
 
@@ -64,6 +54,8 @@ class PinReader:
 
     Attributes:
         places: Rows of a sample: T of a window, else 1.
+        slots: The stored columns of a batch.
+        inputs: What live columns are computed from, by name: values of a sample.
     """
 
     def __init__(self, objects: Objects, pin: Pin, options: ReadOptions, taken_down: Ids | None = None) -> None:
@@ -74,49 +66,44 @@ class PinReader:
         self.places = window.frames
         self._offsets = window.stride * np.arange(window.frames, dtype=np.int64)
         self._step = window.step if pin.window else 1
-        self._fetchers: list[Fetcher] = []
         by_table: dict[str, dict[str, PinnedColumn]] = {}
         for name, source in pin.sources.items():
             by_table.setdefault(source.table, {})[name] = source
         base_name = GRAIN_TABLES[pin.grain]
         self._base = self._open(objects, base_name, list(by_table.get(base_name, {}).values()))
         self._tables = [self._table(objects, name, sources) for name, sources in by_table.items()]
+        self.slots = [slot for table in self._tables for slot, _ in table.columns]
+        self.inputs = {one.name: table.each for table in self._tables for one, _ in table.inputs}
         runs = selected_runs(objects, pin)
         self._run_ends = np.cumsum(runs.samples)
         self._run_rows = runs.first_row + self._base.first_row[runs.shard]
 
     @property
+    def has_masks(self) -> bool:
+        """Whether samples with missing values are delivered, with masks."""
+        return self._pin.missing == "null"
+
+    @property
     def bytes_read(self) -> int:
         """Bytes of blobs read so far."""
-        return sum(fetcher.bytes_read for fetcher in self._fetchers)
+        return sum(table.fetcher.bytes_read for table in self._tables)
 
-    def rooms(self, samples: int, pool: BufferPool) -> Rooms:
-        """Room for a batch of samples, by column."""
-        return {
-            name: [None] * samples
-            if self._gives_all(table)
-            else column.room(samples if table.is_coarser else samples * self.places, pool)
-            for table in self._tables
-            for name, _, column in table.columns
-        }
+    def slot(self, name: str, source: PinnedColumn) -> Slot:
+        """The part that a column of this kind and grain has of every batch."""
+        is_coarser = source.grain != self._pin.grain
+        return Slot(
+            name,
+            batch_column(source, decode=self._options.decode, size=self._options.image_size),
+            each=1 if is_coarser else self.places,
+            is_windowed=self._pin.window is not None and not is_coarser,
+            gives_all=self._gives_all(source.grain),
+        )
 
-    def presence(self, samples: int) -> dict[str, npt.NDArray[np.bool_]]:
-        """Room for the masks of a pin that keeps samples with missing values; empty for others."""
-        if self._pin.missing != "null":
-            return {}
-        return {
-            name: np.zeros(samples if table.is_coarser else samples * self.places, np.bool_)
-            for table in self._tables
-            for name, _, _ in table.columns
-        }
-
-    def fill(
-        self, rooms: Rooms, presence: dict[str, npt.NDArray[np.bool_]], first: int, samples: Int64s, draws: Int64s
-    ) -> tuple[list[str], list[tuple[int, str, Bad]]]:
+    def fill(self, rooms: Rooms, first: int, samples: Int64s, draws: Int64s) -> tuple[list[str], list[BadPlace]]:
         """Read samples into places ``first`` and after.
 
         Args:
-            rooms, presence: From `rooms` and `presence`.
+            rooms: Room for `slots` and `inputs`.
             samples: Sample numbers [n].
             draws: Numbers [n] that choose captions where that is asked for.
 
@@ -129,50 +116,10 @@ class PinReader:
         keys = keys_in(records, self._pin.grain)
         heads = keys.at(np.arange(0, len(flat), self.places))
         bad = self._buried(heads)
+        base = BaseRows(rows, records, keys, heads, draws if self._options.captions == "random" else None)
         for table in self._tables:
-            found, there, counts = self._rows_in(table, rows, records, keys, heads, draws)
-            places = 1 if table.is_coarser else self.places
-            for name, source, column in table.columns:
-                has = there & found[f"{source.field}?"]
-                values = found[source.field]
-                if counts is not None:
-                    bad += _fill_all(rooms[name], first, column, values, has, counts, name)
-                    whole = np.array([bool(part.all()) and len(part) > 0 for part in _split(has, counts)], np.bool_)
-                else:
-                    failed = column.fill(rooms[name], first * places, values, has)
-                    bad += [(place // places, name, why) for place, why in failed]
-                    whole = has
-                if name in presence:
-                    presence[name][first * places : first * places + len(whole)] = whole
-                else:
-                    gaps = np.unique(np.flatnonzero(~whole) // places).tolist()
-                    bad += [(place, name, Bad("the pinned row has no value")) for place in gaps]
+            bad += table.fill(rooms, first, base)
         return heads.names(), bad
-
-    def repeat(self, rooms: Rooms, presence: dict[str, npt.NDArray[np.bool_]], source: int, target: int) -> None:
-        """Copy one sample of a batch over another."""
-        for table in self._tables:
-            places = 1 if table.is_coarser else self.places
-            for name, _, _ in table.columns:
-                for values in (rooms[name], presence.get(name)):
-                    if values is not None:
-                        for place in range(places):
-                            values[target * places + place] = values[source * places + place]
-
-    def values(self, rooms: Rooms, presence: dict[str, npt.NDArray[np.bool_]], samples: int) -> dict[str, Any]:
-        """The batch's values, columns in the order of the pin, then the masks."""
-        import torch
-
-        found: dict[str, Any] = {}
-        masks: dict[str, Any] = {}
-        for table in self._tables:
-            windowed = self._pin.window is not None and not table.is_coarser
-            shape = (samples, self.places) if windowed else (samples,)
-            for name, _, column in table.columns:
-                found[name] = rooms[name] if self._gives_all(table) else column.value(rooms[name], shape)
-                if name in presence:
-                    masks[f"{name}:present"] = torch.from_numpy(presence[name]).reshape(shape)
-        return {**{name: found[name] for name in self._pin.columns}, **masks}
 
     def keys(self, samples: Int64s) -> list[str]:
         """Keys of samples, as in ``batch["_key"]``."""
@@ -208,25 +155,7 @@ class PinReader:
         starts: Int64s = self._run_rows[run] + (samples - before) * self._step
         return starts[:, None] + self._offsets
 
-    def _rows_in(
-        self, table: _Table, rows: Int64s, records: Records, keys: Keys, heads: Keys, draws: Int64s
-    ) -> tuple[Records, npt.NDArray[np.bool_], Int64s | None]:
-        """A table's records for base rows, which of them exist, and, where a sample has several, how many."""
-        if table.join is None:
-            return records, np.ones(len(records), np.bool_), None
-        if self._gives_all(table):
-            several, counts = table.join.several(rows[:, 0])
-            return several, np.ones(len(several), np.bool_), counts
-        if table.is_coarser:
-            draw = draws if self._options.captions == "random" else None
-            return *table.join.one(rows[:, 0], heads, draw), None
-        return *table.join.one(rows.reshape(-1), keys), None
-
-    def _gives_all(self, table: _Table) -> bool:
-        is_many = table.join is not None and table.is_coarser and table.join.grain != "media"
-        return is_many and self._options.captions == "all"
-
-    def _buried(self, heads: Keys) -> list[tuple[int, str, Bad]]:
+    def _buried(self, heads: Keys) -> list[BadPlace]:
         if self._taken_down is None:
             return []
         return [
@@ -239,47 +168,22 @@ class PinReader:
         fields = list(dict.fromkeys(Field.of(source) for source in sources))
         return RandomRows(objects, name, self._pin.tables[name], grain=grain, fields=fields, folder=self._options.cache)
 
-    def _table(self, objects: Objects, name: str, sources: dict[str, PinnedColumn]) -> _Table:
+    def _table(self, objects: Objects, name: str, sources: dict[str, PinnedColumn]) -> TablePart:
         grain = next(iter(sources.values())).grain
         is_base = name == GRAIN_TABLES[self._pin.grain]
+        is_coarser = grain != self._pin.grain
         rows = self._base if is_base else self._open(objects, name, list(sources.values()))
-        fetcher = Fetcher(objects, self._pin.tables[name].packs, verify=self._options.verify)
-        self._fetchers.append(fetcher)
-        columns = [
-            (
-                column,
-                source,
-                batch_column(
-                    source,
-                    fetcher=fetcher,
-                    read_text=rows.text,
-                    decode=self._options.decode,
-                    size=self._options.image_size,
-                ),
-            )
-            for column, source in sources.items()
-        ]
-        join = None if is_base else Join(self._base, self._pin.grain, rows, grain, self._options.cache)
-        return _Table(join, grain != self._pin.grain, columns)
+        inputs = {one.name: one for live in self._pin.live.values() for one in live.inputs}  # each once
+        return TablePart(
+            rows=rows,
+            join=None if is_base else Join(self._base, self._pin.grain, rows, grain, self._options.cache),
+            fetcher=Fetcher(objects, self._pin.tables[name].packs, verify=self._options.verify),
+            columns=[(self.slot(c, source), source) for c, source in sources.items() if c in self._pin.columns],
+            inputs=[(one, sources[one.column]) for one in inputs.values() if one.column in sources],
+            each=1 if is_coarser else self.places,
+            is_coarser=is_coarser,
+            gives_all=self._gives_all(grain),
+        )
 
-
-def _split(values: Any, counts: Int64s) -> list[Any]:
-    return np.split(values, np.cumsum(counts)[:-1]) if len(counts) else []
-
-
-def _fill_all(
-    room: list[Any],
-    first: int,
-    column: BatchColumn,
-    values: Records,
-    there: npt.NDArray[np.bool_],
-    counts: Int64s,
-    name: str,
-) -> list[tuple[int, str, Bad]]:
-    """Fill each sample's place with all its values."""
-    flat = column.room(len(values), BufferPool(0))
-    failed = column.fill(flat, 0, values, there)
-    ends = np.cumsum(counts)
-    for place, (end, count) in enumerate(zip(ends.tolist(), counts.tolist(), strict=True)):
-        room[first + place] = column.value(flat[end - count : end], (count,))
-    return [(int(np.searchsorted(ends, place, side="right")), name, why) for place, why in failed]
+    def _gives_all(self, grain: Grain) -> bool:
+        return grain not in (self._pin.grain, "media") and self._options.captions == "all"

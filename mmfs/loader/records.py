@@ -91,7 +91,9 @@ def records_of(
     if keys.index is not None:
         records[_INDEX] = keys.index
     for field in fields:
-        _FILL[field.kind](records, rows, field, packs, append, path)
+        # A column may have come to the table after the file: then no row has it.
+        if set(field.stored) <= set(rows.column_names):
+            _FILL[field.kind](records, rows, field, packs, append, path)
     return records
 
 

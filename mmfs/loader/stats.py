@@ -34,10 +34,11 @@ class LoaderStats:
     Attributes:
         batches, samples: Delivered to this rank; samples counts valid ones only.
         samples_per_s: Over the time from the first request to the last delivery.
-        bytes_read: Bytes of blobs read (frames, depth maps); table columns are not counted.
+        bytes_read: Bytes of blobs read (frames, depth maps, sound); table columns are not counted.
         stall_share: Share of that time in which the training loop waited for a batch.
         first_batch_s: From the first request to the first batch.
         quarantined: Bad samples, each replaced by a repeat that is not valid.
+        live_s: Seconds in which live columns were computed, on the loader's threads.
         dropped: Samples that ``drop_last`` left out, on all ranks together.
         bad: The first hundred bad samples.
     """
@@ -49,6 +50,7 @@ class LoaderStats:
     stall_share: float
     first_batch_s: float | None
     quarantined: int
+    live_s: float
     dropped: int
     bad: tuple[BadSample, ...]
 
@@ -62,7 +64,7 @@ class Meter:
         self._last: float | None = None
         self._first_batch_s: float | None = None
         self._batches = self._samples = self._quarantined = self._dropped = 0
-        self._waited_s = 0.0
+        self._waited_s = self._live_s = 0.0
         self._bad: list[BadSample] = []
 
     def begin(self) -> None:
@@ -86,6 +88,11 @@ class Meter:
             if len(self._bad) < _KEPT:
                 self._bad.append(sample)
 
+    def add_live(self, seconds: float) -> None:
+        """Live columns of a batch were computed; any thread may say so."""
+        with self._lock:
+            self._live_s += seconds
+
     def add_dropped(self, samples: int) -> None:
         """Samples at the end of an epoch were left out."""
         self._dropped += samples
@@ -94,7 +101,7 @@ class Meter:
         """The figures so far."""
         elapsed = (self._last - self._began) if self._last is not None and self._began is not None else 0.0
         with self._lock:
-            quarantined, bad = self._quarantined, tuple(self._bad)
+            quarantined, bad, live_s = self._quarantined, tuple(self._bad), self._live_s
         return LoaderStats(
             batches=self._batches,
             samples=self._samples,
@@ -103,6 +110,7 @@ class Meter:
             stall_share=min(1.0, self._waited_s / elapsed) if elapsed else 0.0,
             first_batch_s=self._first_batch_s,
             quarantined=quarantined,
+            live_s=live_s,
             dropped=self._dropped,
             bad=bad,
         )

@@ -20,8 +20,11 @@ Missing = Literal["error", "skip", "null"]
 #: More streams mix a batch better; beyond this many they no longer do at any world size tried.
 _MOST_STREAMS = 7680
 
+#: Before the name of a feature's output: the column is computed while loading.
+LIVE = "live:"
+
 #: What the name and the time of making must not change.
-_NOT_IN_ID = frozenset({"name", "id", "selection", "created_at_us"})
+_NOT_IN_ID = {"name", "id", "selection", "created_at_us"}
 
 
 class _Frozen(BaseModel):
@@ -116,19 +119,51 @@ class PinnedColumn(_Frozen):
     dim: int | None = None
 
 
+class LiveInput(_Frozen):
+    """A value that a live column is computed from.
+
+    Attributes:
+        name: As the feature knows it: ``frames.image`` or ``frames.image@previous``.
+        column: The stored column, a key of `Pin.sources`.
+        is_previous: Whether the row before in the same media is meant; the row itself where there is none before.
+    """
+
+    name: str
+    column: str
+    is_previous: bool = False
+
+
+class LiveColumn(_Frozen):
+    """A column that is computed while loading, and what must be so that it comes out the same.
+
+    Attributes:
+        value: What the stored column would be: feature's table, output, grain, kind.
+        inputs: What it is computed from.
+        fingerprint: Digest of the feature's code, config, weights and output types.
+        parts: The digest of each of these alone, so that an error can say which one differs.
+    """
+
+    value: PinnedColumn
+    inputs: tuple[LiveInput, ...]
+    fingerprint: str
+    parts: dict[str, str]
+
+
 class Pin(_Frozen):
     """A pin. Two pins of equal ``id`` hold the same bytes; of equal ``selection_id``, the same samples in order.
 
     Attributes:
-        columns: What a sample has, as ``table.column``, in the order asked.
-        sources: What each of them is.
+        columns: What a sample has, as ``table.column`` or ``live:table.column``, in the order asked.
+        sources: What each stored column is: those asked for, and those that live columns are computed from.
+        live: What each live column is.
         tables: Every table read, also for keys alone.
         subset, where, missing, window: As given to `Pins.create`.
         samples: Number of samples.
         order: How their order is made.
         shard_rows: Samples of each shard, shards sorted.
         selection: Parquet file of the selected row runs, relative to the store; None when every row is a sample.
-        coverage: Share of the selected rows that have each column, before ``missing`` was applied.
+        coverage: Share of the selected rows that have each column (a live one: its inputs), before ``missing`` was
+            applied.
     """
 
     name: str
@@ -137,6 +172,7 @@ class Pin(_Frozen):
     grain: Grain
     columns: tuple[str, ...]
     sources: dict[str, PinnedColumn]
+    live: dict[str, LiveColumn] = Field(default_factory=dict)
     tables: dict[str, PinnedTable]
     where: str | None = None
     subset: str | None = None
@@ -151,7 +187,8 @@ class Pin(_Frozen):
 
     def with_id(self) -> Self:
         """The same pin with its ``id``: a hash of everything but its name and the time it was made."""
-        content = self.model_dump_json(exclude=set(_NOT_IN_ID))
+        # Without live columns, the id is the one that was given before there were any.
+        content = self.model_dump_json(exclude=_NOT_IN_ID if self.live else _NOT_IN_ID | {"live"})
         return self.model_copy(update={"id": digest("pin/1", content)[:32]})
 
     @property

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING
 
 from mmfs.errors import PinError, StoreError
 from mmfs.schemas import GRAIN_TABLES, Grain
-from mmfs.store.pin import Missing, OrderParameters, Pin, PinnedFile, PinnedTable, Window
+from mmfs.store.pin import (
+    LIVE,
+    LiveColumn,
+    Missing,
+    OrderParameters,
+    Pin,
+    PinnedColumn,
+    PinnedFile,
+    PinnedTable,
+    Window,
+)
 from mmfs.store.pin_filters import KeyFilter, like_filter, subset_filter, tombstone_filter, where_filter
-from mmfs.store.pinned_columns import check_broadcast, finest, resolve
+from mmfs.store.pinned_columns import check_broadcast, check_live, finest, live_needs, resolve, stored_need
 from mmfs.store.selection import Runs, selection_id
 from mmfs.store.shard_scan import ShardScan, scan_shard
 
@@ -26,6 +36,7 @@ class Request:
     """What `Pins.create` was asked for; a pin to be like has already filled in columns, grain and window."""
 
     columns: tuple[str, ...]
+    live: Mapping[str, LiveColumn]
     subset: str | None
     where: str | None
     missing: Missing
@@ -51,9 +62,17 @@ def draw_up(store: Store, name: str, request: Request, *, now_us: int) -> Draft:
         PinError: A column, version or subset does not exist, values are missing, or no sample is selected.
         WhereError: The condition is wrong.
     """
-    sources = {column: resolve(store.tables, column) for column in request.columns}
-    grain = request.grain or finest(sources)
-    check_broadcast(sources, grain)
+    stored = {column: resolve(store.tables, column) for column in request.columns if not column.startswith(LIVE)}
+    live = {column: _live(request, column) for column in request.columns if column.startswith(LIVE)}
+    sources = stored | _inputs(store, live)
+    asked = stored | {column: one.value for column, one in live.items()}
+    grain = request.grain or finest(asked.values())
+    check_broadcast(asked, grain)
+    check_live(live, sources, grain)
+    needs = {
+        column: live_needs(live[column], sources) if column in live else (stored_need(stored[column]),)
+        for column in request.columns
+    }
     base = GRAIN_TABLES[grain]
     tables = _pinned_tables(store, sorted({base, *(source.table for source in sources.values())}), request)
     by_shard: dict[str, dict[str, PinnedFile]] = {}
@@ -68,7 +87,7 @@ def draw_up(store: Store, name: str, request: Request, *, now_us: int) -> Draft:
             file,
             by_shard[file.shard],
             grain=grain,
-            sources=sources,
+            needs=needs,
             filters=filters,
             missing=request.missing,
             window=request.window,
@@ -79,7 +98,7 @@ def draw_up(store: Store, name: str, request: Request, *, now_us: int) -> Draft:
     selected = sum(one.selected for one in scans)
     if request.missing == "error":
         _refuse_absent_keys(filters, scans, base)
-        _refuse_gaps(request.columns, scans, selected, grain)
+        _refuse_gaps(_said(request.columns, live), scans, selected, grain)
     chosen = selection_id(grain, request.window, [one.content for one in scans if one.samples])
     if request.like is not None and chosen != request.like.selection_id:
         raise PinError(
@@ -97,6 +116,7 @@ def draw_up(store: Store, name: str, request: Request, *, now_us: int) -> Draft:
         grain=grain,
         columns=request.columns,
         sources=sources,
+        live=live,
         tables={table: pinned.model_copy(update={"packs": _packs(table, scans)}) for table, pinned in tables.items()},
         where=request.where,
         subset=request.subset,
@@ -110,6 +130,27 @@ def draw_up(store: Store, name: str, request: Request, *, now_us: int) -> Draft:
     ).with_id()
     whole = request.window is None and all(one.is_whole for one in scans)
     return Draft(pin, None if whole else {one.shard: one.runs for one in scans})
+
+
+def _live(request: Request, name: str) -> LiveColumn:
+    if name not in request.live:
+        raise PinError(f"{name} is not resolved", mend="pin through mmfs.open_store(), which knows the features")
+    return request.live[name]
+
+
+def _inputs(store: Store, live: Mapping[str, LiveColumn]) -> dict[str, PinnedColumn]:
+    """The stored columns that live ones are computed from."""
+    found = {}
+    for name, one in live.items():
+        for column in dict.fromkeys(part.column for part in one.inputs):
+            try:
+                found[column] = resolve(store.tables, column)
+            except PinError as error:
+                raise PinError(
+                    f"{name} is computed from {column}: {error.what}",
+                    mend=f"materialize {column.partition('.')[0]} first, or leave {name} out",
+                ) from error
+    return found
 
 
 def _pinned_tables(store: Store, names: Sequence[str], request: Request) -> dict[str, PinnedTable]:
@@ -169,17 +210,23 @@ def _refuse_absent_keys(filters: Sequence[KeyFilter], scans: Sequence[ShardScan]
             )
 
 
-def _refuse_gaps(columns: Sequence[str], scans: Sequence[ShardScan], selected: int, grain: Grain) -> None:
+def _refuse_gaps(names: Mapping[str, str], scans: Sequence[ShardScan], selected: int, grain: Grain) -> None:
     gaps = []
-    for column in columns:
+    for column, said in names.items():
         lacking = selected - sum(scan.present[column] for scan in scans)
         if lacking:
-            gaps.append(f"{lacking:,} of the {selected:,} selected ({grain}) samples have no {column}")
+            gaps.append(f"{lacking:,} of the {selected:,} selected ({grain}) samples have no {said}")
     if gaps:
         raise PinError(
             "; ".join(gaps),
             mend="materialize them, or pin with missing='skip' (leave them out) or 'null' (zeros and a mask)",
         )
+
+
+def _said(columns: Sequence[str], live: Mapping[str, LiveColumn]) -> dict[str, str]:
+    """What a sample lacks that lacks a column: of a live one, what it is computed from."""
+    inputs = {name: " and ".join(dict.fromkeys(part.column for part in one.inputs)) for name, one in live.items()}
+    return {name: f"{inputs[name]}, from which {name} is computed" if name in live else name for name in columns}
 
 
 def _packs(table: str, scans: Sequence[ShardScan]) -> tuple[str, ...]:

@@ -10,14 +10,35 @@ from pydantic import ValidationError
 
 from mmfs.errors import PinError, StoreError
 from mmfs.schemas import Grain
-from mmfs.store.pin import Missing, OrderParameters, Pin, PinnedColumn, PinnedFile, PinnedTable, Window
+from mmfs.store.pin import (
+    LiveColumn,
+    LiveInput,
+    Missing,
+    OrderParameters,
+    Pin,
+    PinnedColumn,
+    PinnedFile,
+    PinnedTable,
+    Window,
+)
 from mmfs.store.pinning import Request, draw_up
 from mmfs.store.runs import runs_name, runs_parquet
 
 if TYPE_CHECKING:
     from mmfs.store.store import Store
 
-__all__ = ["Missing", "OrderParameters", "Pin", "PinnedColumn", "PinnedFile", "PinnedTable", "Pins", "Window"]
+__all__ = [
+    "LiveColumn",
+    "LiveInput",
+    "Missing",
+    "OrderParameters",
+    "Pin",
+    "PinnedColumn",
+    "PinnedFile",
+    "PinnedTable",
+    "Pins",
+    "Window",
+]
 
 _FOLDER = "pins"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -35,6 +56,7 @@ class Pins:
         *,
         now_us: int,
         columns: Sequence[str] | None = None,
+        live: Mapping[str, LiveColumn] | None = None,
         subset: str | None = None,
         where: str | None = None,
         missing: Missing = "error",
@@ -49,7 +71,8 @@ class Pins:
         Args:
             name: Letters, digits, ``.``, ``_`` and ``-``; at most 100 characters.
             now_us: The time to record, microseconds since 1970.
-            columns: ``table.column`` names; with ``like``, default: its columns.
+            columns: ``table.column`` and ``live:table.column`` names; with ``like``, default: its columns.
+            live: What the live ones among them are; with ``like``, default: as there.
             subset: Only samples of this saved subset.
             where: Only samples that meet this condition, evaluated now.
             missing: A selected sample without a value is an ``"error"``, left out (``"skip"``), or kept with zeros and
@@ -75,6 +98,7 @@ class Pins:
         columns = columns or (model.columns if model else ())
         request = Request(
             columns=tuple(dict.fromkeys(columns)),
+            live={**(model.live if model else {}), **(live or {})},
             subset=model.subset if model else subset,
             where=model.where if model else where,
             missing=cast("Missing", _checked("missing", missing, get_args(Missing))),

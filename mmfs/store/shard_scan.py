@@ -14,8 +14,9 @@ from mmfs.store.arrays import as_bools, as_numpy
 from mmfs.store.keys import Int64s, Keys, key_columns
 from mmfs.store.objects import Objects
 from mmfs.store.parquet import read_parquet
-from mmfs.store.pin import Missing, PinnedColumn, PinnedFile, Window
+from mmfs.store.pin import Missing, PinnedFile, Window
 from mmfs.store.pin_filters import KeyFilter
+from mmfs.store.pinned_columns import Need
 from mmfs.store.selection import Mask, Runs, runs_of, sample_rows
 
 
@@ -74,7 +75,7 @@ def scan_shard(
     files: Mapping[str, PinnedFile],
     *,
     grain: Grain,
-    sources: Mapping[str, PinnedColumn],
+    needs: Mapping[str, Sequence[Need]],
     filters: Sequence[KeyFilter],
     missing: Missing,
     window: Window | None,
@@ -84,7 +85,7 @@ def scan_shard(
     Args:
         file: Rows of the table that defines the grain.
         files: The shard's file of every table that has one.
-        sources: The columns asked for.
+        needs: What a row must have, by column asked for.
     """
     keys = Keys.of(read_parquet(objects, file.path, key_columns(grain)), grain)
     selected, found = np.ones(len(keys), np.bool_), []
@@ -93,38 +94,39 @@ def scan_shard(
         selected &= passed
         found.append(count)
     scan = ShardScan(file.shard, len(keys), int(selected.sum()), found)
-    sides = {table: _side(objects, files.get(table), keys, grain, columns) for table, columns in _reads(sources)}
+    every = [need for column in needs.values() for need in column]
+    sides = {table: _side(objects, files.get(table), keys, grain, some) for table, some in _by_table(every).items()}
     has_all = selected.copy()
-    for name, source in sources.items():
-        side = sides[source.table]
-        has = side.has(_carrier(source)) if side is not None else np.zeros(len(keys), np.bool_)
+    for name, column in needs.items():
+        has = np.ones(len(keys), np.bool_)
+        for need in column:
+            side = sides[need.table]
+            has &= side.has(need.carrier) if side is not None else False
         scan.present[name] = int((has & selected).sum())
         has_all &= has
     rows = sample_rows(keys, has_all if missing == "skip" else selected, window)
     scan.runs = runs_of(rows, window)
     scan.content = digest(keys.at(rows).content())
     members = rows if window is None else np.unique(rows[:, None] + window.stride * np.arange(window.frames))
-    for source in sources.values():
-        side = sides[source.table]
-        if source.kind == "blob" and side is not None:
-            scan.packs[source.table] = _packs(side, members)
+    for need in every:
+        side = sides[need.table]
+        if need.carrier == "pack" and side is not None:
+            scan.packs.setdefault(need.table, set()).update(_packs(side, members, with_previous=need.is_previous))
     return scan
 
 
-def _reads(sources: Mapping[str, PinnedColumn]) -> list[tuple[str, list[PinnedColumn]]]:
-    tables: dict[str, list[PinnedColumn]] = {}
-    for source in sources.values():
-        tables.setdefault(source.table, []).append(source)
-    return list(tables.items())
+def _by_table(needs: Sequence[Need]) -> dict[str, list[Need]]:
+    tables: dict[str, list[Need]] = {}
+    for need in needs:
+        tables.setdefault(need.table, []).append(need)
+    return tables
 
 
-def _side(
-    objects: Objects, file: PinnedFile | None, keys: Keys, grain: Grain, columns: Sequence[PinnedColumn]
-) -> _Side | None:
+def _side(objects: Objects, file: PinnedFile | None, keys: Keys, grain: Grain, needs: Sequence[Need]) -> _Side | None:
     if file is None:
         return None
-    own = columns[0].grain
-    wanted = dict.fromkeys([*key_columns(own), *(_carrier(column) for column in columns)])
+    own = needs[0].grain
+    wanted = dict.fromkeys([*key_columns(own), *(need.carrier for need in needs)])
     rows = read_parquet(objects, file.path, list(wanted))
     theirs = Keys.of(rows, own)
     if own == grain:
@@ -133,24 +135,16 @@ def _side(
     return _Side(rows, *keys.media_rows_in(theirs.media))
 
 
-def _carrier(source: PinnedColumn) -> str:
-    """The stored column whose nulls say that a value is missing.
-
-    For vectors that is the key, which has none: a table holds no row for a vector that could not be computed, and
-    reading all vectors to see so would make pinning as dear as an epoch.
-    """
-    if source.kind == "vector":
-        return "media_id"
-    return "pack" if source.kind == "blob" else source.field
-
-
-def _packs(side: _Side, members: Int64s) -> set[str]:
+def _packs(side: _Side, members: Int64s, *, with_previous: bool) -> set[str]:
     packs = side.rows.column("pack").combine_chunks().dictionary_encode()
     codes = as_numpy(packs.indices)
     first, count = side.first[members], side.count[members]
     used: set[int] = set()
     for offset in range(int(count.max(initial=0))):
-        used.update(np.unique(codes[first[count > offset] + offset]).tolist())
+        places = first[count > offset] + offset
+        used.update(np.unique(codes[places]).tolist())
+        if with_previous:  # of another media, where there is none before: that costs a pack at most
+            used.update(np.unique(codes[np.maximum(places - 1, 0)]).tolist())
     names = packs.dictionary.to_pylist()
     return {names[code] for code in used}
 

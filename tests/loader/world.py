@@ -103,6 +103,7 @@ class World:
                 "media_id": [row[0] for row in rows],
                 "caption_index": pa.array([row[1] for row in rows], pa.int64()),
                 "text": [row[2] for row in rows],
+                "fingerprint": ["c0"] * len(rows),
             }
         )
         self.store.tables.update("captions", shard, lambda _: table)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mmfs.errors import IntegrityError, PinError, WhereError
 from mmfs.store.keys import Keys
-from mmfs.store.pins import Pins, Window
+from mmfs.store.pins import LiveColumn, LiveInput, PinnedColumn, Pins, Window
 from mmfs.store.runs import selected_runs
 from mmfs.store.selection import runs_of, sample_rows
 from mmfs.store.subsets import Provenance, save_subset
@@ -334,3 +334,83 @@ def test_keys_are_found_where_they_are(mine: list[tuple[int, int]], theirs: list
     first, count = keys(mine).media_rows_in(keys(theirs).media)
     assert count.tolist() == [sum(m == key[0] for m, _ in theirs) for key in mine]
     assert all(theirs[f][0] == key[0] for key, f, c in zip(mine, first, count, strict=True) if c)
+
+
+def live(*inputs: str, grain: str = "frame") -> LiveColumn:
+    """A column of some feature, computed from these."""
+    return LiveColumn(
+        value=PinnedColumn(table="other", field="vector", grain=grain, kind="vector", dtype="<f2", dim=4),  # type: ignore[arg-type]
+        inputs=tuple(
+            LiveInput(name=name, column=name.removesuffix("@previous"), is_previous=name.endswith("@previous"))
+            for name in inputs
+        ),
+        fingerprint="0" * 64,
+        parts={"code": "1"},
+    )
+
+
+LIVE = "live:other.vector"
+
+
+def test_a_live_column_pins_what_it_is_computed_from(world: World) -> None:
+    described = live("frames.image", "raw_media.width")
+    pin = world.pin(columns=[LIVE, "captions.text"], live={LIVE: described})
+    assert pin.columns == (LIVE, "captions.text")
+    assert set(pin.sources) == {"captions.text", "frames.image", "raw_media.width"}
+    assert pin.live == {LIVE: described}
+    assert set(pin.tables) == {"frames", "captions", "raw_media"}
+    assert len(pin.tables["frames"].packs) == 3
+    assert pin.grain == "frame"
+    assert pin.coverage == {LIVE: 1.0, "captions.text": 1.0}
+    assert Pins(world.store).get("p") == pin
+    assert pin.selection_id == world.pin("q", columns=[VECTOR]).selection_id
+
+
+def test_other_weights_make_another_pin(world: World) -> None:
+    described = live("frames.image")
+    first = world.pin(columns=[LIVE], live={LIVE: described})
+    assert world.pin(columns=[LIVE], live={LIVE: described}) == first
+    with pytest.raises(PinError, match="another content"):
+        world.pin(columns=[LIVE], live={LIVE: described.model_copy(update={"fingerprint": "1" * 64})})
+
+
+def test_a_null_that_a_live_column_is_computed_from_is_no_gap(world: World) -> None:
+    assert world.pin(columns=[LIVE], live={LIVE: live("frames.image", "raw_media.fps")}).samples == 74
+
+
+def test_rows_that_a_live_column_is_computed_from_may_be_missing(world: World) -> None:
+    world.add_depth("000001", frames_of(range(10, 16), 3))
+    described = {LIVE: live("frames.image", "depth_maps.depth")}
+    with pytest.raises(PinError, match=f"3 of the 74 .* no frames.image and depth_maps.depth, from which {LIVE} is"):
+        world.pin(columns=[LIVE], live=described)
+    assert world.pin("skip", [LIVE], live=described, missing="skip").samples == 71
+    assert world.pin("null", [LIVE], live=described, missing="null").coverage == {LIVE: pytest.approx(71 / 74)}
+
+
+def test_packs_of_the_rows_before_are_pinned_with_those_of_the_selected(world: World) -> None:
+    """Two packs of one shard: the selected frames lie in one, the frames before them in the other."""
+    rows = world.store.tables.read("frames", shard="000000").drop_columns(["shard"]).to_pylist()
+    other = "packs/frames/000000/other.tar"
+    for row in rows:
+        row.update({"fingerprint": "f1", "pack": other if row["frame_index"] < 3 else row["pack"]})
+    world.store.tables.update("frames", "000000", lambda old: pa.Table.from_pylist(rows, schema=old.schema))
+    where = "frame_index = 3"
+    plain = world.pin("a", columns=[LIVE], live={LIVE: live("frames.image")}, where=where)
+    before = world.pin("b", columns=[LIVE], live={LIVE: live("frames.image", "frames.image@previous")}, where=where)
+    assert other not in plain.tables["frames"].packs
+    assert set(before.tables["frames"].packs) == {other, *plain.tables["frames"].packs}
+
+
+def test_a_live_column_that_nobody_described_is_refused(world: World) -> None:
+    with pytest.raises(PinError, match=f"{LIVE} is not resolved"):
+        world.pin(columns=[LIVE])
+    with pytest.raises(PinError, match=r"computed from nothing.image.*materialize nothing first"):
+        world.pin(columns=[LIVE], live={LIVE: live("nothing.image")})
+
+
+def test_a_pin_of_before_there_were_live_columns_is_still_read(world: World) -> None:
+    pin = world.pin()
+    document = json.loads(world.store.objects.get("pins/p.json"))
+    del document["live"]
+    world.store.objects.put("pins/p.json", json.dumps(document).encode())
+    assert Pins(world.store).get("p") == pin

@@ -1,0 +1,151 @@
+"""One table's part of a batch: which of its rows belong to the samples, and what they fill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mmfs.loader.buffers import BufferPool
+from mmfs.loader.contents import Contents
+from mmfs.loader.fetch import Bad, Fetcher
+from mmfs.loader.join import Join
+from mmfs.loader.live_inputs import ABSENT, input_values
+from mmfs.loader.random_rows import RandomRows
+from mmfs.loader.records import Records
+from mmfs.loader.rooms import Rooms, Slot
+from mmfs.store.keys import Int64s, Keys
+from mmfs.store.pin import LiveInput, PinnedColumn
+
+Mask = npt.NDArray[np.bool_]
+#: A sample's number, the column, and why it cannot be delivered.
+BadPlace = tuple[int, str, Bad]
+
+#: Of a value that was there when the pin was made.
+_NO_VALUE = Bad("the pinned row has no value")
+
+
+@dataclass(frozen=True)
+class BaseRows:
+    """Rows of the table whose rows are samples.
+
+    Attributes:
+        rows: Row numbers [n, T].
+        records: Their records [n * T].
+        keys: Their keys [n * T].
+        heads: Keys of the first row of each sample [n].
+        draws: Numbers [n] that choose one of several rows; None: the first.
+    """
+
+    rows: Int64s
+    records: Records
+    keys: Keys
+    heads: Keys
+    draws: Int64s | None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Records for base rows: which of them exist, their rows, and, where a sample has several, how many."""
+
+    records: Records
+    there: Mask
+    rows: Int64s
+    counts: Int64s | None = None
+
+
+@dataclass(frozen=True)
+class TablePart:
+    """A table's share of a sample.
+
+    Attributes:
+        rows: Its rows.
+        join: How they are found; None: they are the base rows.
+        fetcher: Reads its blobs.
+        columns: The columns asked for.
+        inputs: What live columns are computed from.
+        each: Rows of a sample: T of a window, 1 of a coarser table.
+        is_coarser: Whether a sample has one value, window or not.
+        gives_all: Whether a sample has all rows of its media.
+    """
+
+    rows: RandomRows
+    join: Join | None
+    fetcher: Fetcher
+    columns: Sequence[tuple[Slot, PinnedColumn]]
+    inputs: Sequence[tuple[LiveInput, PinnedColumn]]
+    each: int
+    is_coarser: bool
+    gives_all: bool
+
+    def fill(self, rooms: Rooms, first: int, base: BaseRows) -> list[BadPlace]:
+        """Put values at samples ``first`` and after; what of them, counted from 0, cannot be delivered."""
+        found = self._find(base)
+        contents = Contents(self.fetcher, self.rows.text, is_shared=bool(self.inputs))
+        bad = []
+        for slot, source in self.columns:
+            bad += self._fill_column(rooms, first, slot, source, found, contents)
+        for one, source in self.inputs:
+            bad += self._fill_input(rooms, first, one, source, found, contents)
+        return bad
+
+    def _find(self, base: BaseRows) -> _Found:
+        if self.join is None:
+            return _Found(base.records, np.ones(len(base.records), np.bool_), base.rows.reshape(-1))
+        if not self.is_coarser:
+            return _Found(*self.join.one(base.rows.reshape(-1), base.keys))
+        if self.gives_all:
+            records, counts = self.join.several(base.rows[:, 0])
+            return _Found(records, np.ones(len(records), np.bool_), base.rows[:0, 0], counts)
+        return _Found(*self.join.one(base.rows[:, 0], base.heads, base.draws))
+
+    def _fill_column(
+        self, rooms: Rooms, first: int, slot: Slot, source: PinnedColumn, found: _Found, contents: Contents
+    ) -> list[BadPlace]:
+        has = found.there & found.records[f"{source.field}?"]
+        room, values = rooms.values[slot.name], found.records[source.field]
+        if found.counts is not None:
+            failed = _fill_all(room, first, slot, values, has, found.counts, contents)
+            has = np.array([bool(part.all()) and len(part) > 0 for part in _split(has, found.counts)], np.bool_)
+        else:
+            failed = slot.column.fill(room, first * self.each, values, has, contents)
+        bad = [(place // self.each, slot.name, why) for place, why in failed]
+        if slot.name in rooms.present:
+            rooms.present[slot.name][first * self.each : first * self.each + len(has)] = has
+            return bad
+        gaps = np.unique(np.flatnonzero(~has) // self.each).tolist()
+        return bad + [(place, slot.name, _NO_VALUE) for place in gaps]
+
+    def _fill_input(
+        self, rooms: Rooms, first: int, one: LiveInput, source: PinnedColumn, found: _Found, contents: Contents
+    ) -> list[BadPlace]:
+        records = found.records
+        if one.is_previous:
+            records = records.copy()
+            records[found.there] = self.rows.previous(found.rows[found.there], records[found.there])
+        values = input_values(source, records, found.there, contents)
+        rooms.inputs[one.name][first * self.each : first * self.each + len(values)] = values
+        bad = [(place // self.each, one.name, value) for place, value in enumerate(values) if isinstance(value, Bad)]
+        if rooms.present:
+            return bad
+        return bad + [
+            (place // self.each, one.name, _NO_VALUE) for place, value in enumerate(values) if value is ABSENT
+        ]
+
+
+def _fill_all(
+    room: list[object], first: int, slot: Slot, values: Records, there: Mask, counts: Int64s, contents: Contents
+) -> list[tuple[int, Bad]]:
+    """Fill each sample's place with all its values."""
+    flat = slot.column.room(len(values), BufferPool(0))
+    failed = slot.column.fill(flat, 0, values, there, contents)
+    ends = np.cumsum(counts)
+    for place, (end, count) in enumerate(zip(ends.tolist(), counts.tolist(), strict=True)):
+        room[first + place] = slot.column.several(flat[end - count : end])
+    return [(int(np.searchsorted(ends, place, side="right")), why) for place, why in failed]
+
+
+def _split(values: Mask, counts: Int64s) -> list[Mask]:
+    return np.split(values, np.cumsum(counts)[:-1]) if len(counts) else []
