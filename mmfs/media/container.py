@@ -35,12 +35,16 @@ _GENERATE_PTS = 0x0001  # AVFMT_FLAG_GENPTS
 
 
 @contextmanager
-def open_container(data: BinaryIO, info: MediaInfo, *, max_side: int) -> Iterator[InputContainer]:
+def open_container(
+    data: BinaryIO, info: MediaInfo, *, max_side: int, headers_suffice: bool = False
+) -> Iterator[InputContainer]:
     """Open a container from bytes, never by name, so that nothing but these bytes can be read.
 
     Args:
         max_side: Longest side of a picture, in pixels. Decoders refuse pictures of more than its square before they
             reserve memory, already while FFmpeg looks into the streams.
+        headers_suffice: Decode no picture on opening where the container's own tables say sizes and times. FFmpeg
+            then knows neither the pixel format nor how far an H.264 encoder reordered its frames.
 
     Raises:
         RefusedError: CORRUPT, TRUNCATED, or FORBIDDEN when the bytes refer to another file.
@@ -48,6 +52,9 @@ def open_container(data: BinaryIO, info: MediaInfo, *, max_side: int) -> Iterato
     import av
 
     demuxer = _DEMUXERS[info.container]
+    options = {"max_pixels": str(max_side * max_side)}
+    if headers_suffice and demuxer == "mov":
+        options["skip_frame"] = "all"
     data.seek(0)
     try:
         container = av.open(
@@ -57,7 +64,7 @@ def open_container(data: BinaryIO, info: MediaInfo, *, max_side: int) -> Iterato
             metadata_errors="replace",
             buffer_size=_IO_BUFFER_BYTES,
             io_open=_refuse_second_file,
-            options={"max_pixels": str(max_side * max_side)},
+            options=options,
             container_options={
                 "protocol_whitelist": "none",
                 "format_whitelist": demuxer,

@@ -59,18 +59,26 @@ class FrameDecoder:
     def _decoded(self) -> Iterator[VideoFrame]:
         import av
 
-        with open_container(self._data, self._info, max_side=self._max_side) as container:
+        with open_container(self._data, self._info, max_side=self._max_side, headers_suffice=True) as container:
             stream = video_stream(container, max_side=self._max_side)
             if stream is None:
                 return
+            context = stream.codec_context
+            if context.name == "h264":
+                # Frames held back too briefly come out of order, and not every stream says how long it must be.
+                held_back = max(context.reorder_depth, self._timeline.held_back)
+                context.options = {**context.options, "has_b_frames": str(held_back)}
+            wanted = self._wanted if self._timeline.is_stamped else None
+            skips = None
             packets = PacketReader(container, stream)
             for packet in packets:
                 if self._only_keys and packet.size and not packet.is_keyframe:
                     continue
                 # A frame that nobody asked for and no other frame refers to need not be decoded.
-                is_needed = not self._timeline.is_stamped or packet.size == 0 or packet.pts in self._wanted
-                stream.codec_context.skip_frame = "DEFAULT" if is_needed else "NONREF"
-                self.salvaged += bool(packet.is_corrupt)
+                is_skippable = wanted is not None and packet.size > 0 and packet.pts not in wanted
+                if is_skippable is not skips:
+                    context.skip_frame, skips = "NONREF" if is_skippable else "DEFAULT", is_skippable
+                self.salvaged += packet.is_corrupt
                 try:
                     frames = packet.decode()
                 except MemoryError:

@@ -29,6 +29,8 @@ _FORMATS = {
     "bmp": "BMP",
     "tiff": "TIFF",
 }
+#: Modules of Pillow that read these formats.
+PILLOW_PLUGINS = tuple(f"{name}ImagePlugin" for name in ("Jpeg", "Png", "WebP", "Avif", "Gif", "Bmp", "Tiff"))
 _EXIF_ORIENTATION = 0x0112
 _SIXTEEN_BIT = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 _WITH_ALPHA = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})

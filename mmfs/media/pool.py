@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mmfs.media import wire
-from mmfs.media.info import Failure, Probed, Reason, Sampled
+from mmfs.media.info import Failure, Probed, Reason, Sampled, Windowed
 from mmfs.media.process import DecodingProcess, Task, must_start
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _START_DEADLINE_S = 120.0
 _MESSAGE_CHARACTERS = 2000
 
-Outcome = Probed | Sampled | Failure
+Outcome = Probed | Sampled | Windowed | Failure
 
 
 class Pool:
@@ -100,6 +100,8 @@ class Pool:
 
     def close(self) -> None:
         """End all processes."""
+        for process in self._processes:
+            process.kill()
         while self._processes:
             self._end(self._processes[0])
         self._selector.close()
@@ -118,14 +120,18 @@ class Pool:
         self._selector.register(process.socket, selectors.EVENT_READ, process)
         return process
 
-    def _end(self, process: DecodingProcess) -> str:
+    def _end(self, process: DecodingProcess) -> None:
+        self._forget(process)
+        process.bury()
+
+    def _forget(self, process: DecodingProcess) -> None:
         self._processes.remove(process)
         self._selector.unregister(process.socket)
-        return process.end()
 
     def _lose(self, process: DecodingProcess) -> str:
         """End a process that is dead, late or mad; says how it ended."""
-        how = self._end(process)
+        self._forget(process)
+        how = process.end()
         if not process.is_ready:
             raise must_start(how)
         return how
@@ -155,10 +161,15 @@ class Pool:
         if kind == "frame":
             task.frames.append(wire.parse_frame(header.get("frame"), body))
             return None
+        if kind == "window":
+            task.windows.append(wire.parse_window(header.get("window"), body))
+            return None
         if kind == "probed":
             done: tuple[Task, Outcome] = task, Probed(task.id, wire.parse_info(header.get("info")))
         elif kind == "sampled" and isinstance(header.get("salvaged"), int):
             done = task, Sampled(task.id, task.frames, header["salvaged"])
+        elif kind == "windowed" and isinstance(header.get("salvaged"), int):
+            done = task, Windowed(task.id, task.windows, header["salvaged"])
         elif kind == "failure" and header.get("reason") in set(Reason):
             done = self._failed(task, Reason(header["reason"]), str(header.get("message")))
         else:

@@ -14,7 +14,7 @@ from typing import Any
 
 from mmfs.errors import MediaError
 from mmfs.media import wire
-from mmfs.media.info import DecodedFrame
+from mmfs.media.info import DecodedFrame, SoundWindow
 
 _RECEIVE_BYTES = 1 << 20
 #: The environment passed on: what finds libraries and nothing else, secrets least of all.
@@ -36,6 +36,7 @@ class Task:
     deadline_s: float
     attempts: int = 0
     frames: list[DecodedFrame] = field(default_factory=list)
+    windows: list[SoundWindow] = field(default_factory=list)
 
 
 class DecodingProcess:
@@ -80,7 +81,7 @@ class DecodingProcess:
     def give(self, task: Task, *, due: float) -> None:
         """Hand over a job. That the process is dead shows when its answer is awaited."""
         task.attempts += 1
-        task.frames = []
+        task.frames, task.windows = [], []
         self.task, self.due = task, due
         self.served += 1
         with contextlib.suppress(OSError):
@@ -98,8 +99,19 @@ class DecodingProcess:
             return None
         return self._inbox.feed(data) if data else None
 
+    def kill(self) -> None:
+        """Kill it, whatever it is at; its memory is given back while others go on."""
+        self._child.kill()
+
+    def bury(self) -> None:
+        """Kill it and wait until it is gone."""
+        self.socket.close()
+        self._stderr.close()
+        self._child.kill()
+        self._child.wait()
+
     def end(self) -> str:
-        """Kill it and say how it ended."""
+        """Kill it, unless it died by itself, and say how it ended."""
         self.socket.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             # A process that died by itself must be heard before it is killed, or its signal is lost.

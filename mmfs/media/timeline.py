@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
@@ -20,6 +20,8 @@ S = TypeVar("S", bound="Stream")
 _MAX_ERRORS = 1000
 #: Times beyond three centuries are damage; up to here microseconds are exact in a float64 and fit an int64.
 _MAX_SECONDS = Fraction(1 << 53, 1_000_000)
+#: No codec lets more frames wait to be shown.
+_MAX_HELD_BACK = 16
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Timeline:
         start: When the presentation begins; frame times are told from here.
         time_base: Seconds a unit.
         is_stamped: Whether packets carry presentation times; where not (some AVI), frames are matched by count.
-        end_s: When the last packet of any audio, video or subtitle stream ends, in seconds since the beginning.
+        held_back: How many frames, at most, come before one in the file and are shown after it; up to 16.
+        end_s: When the last packet ends, in seconds since the beginning.
     """
 
     pts: list[int]
@@ -42,6 +45,7 @@ class Timeline:
     start: Fraction
     time_base: Fraction
     is_stamped: bool
+    held_back: int
     end_s: float
 
     def index_of(self, pts: int) -> int:
@@ -53,43 +57,74 @@ class Timeline:
         return round((pts * self.time_base - self.start) * 1_000_000)
 
 
-def read_timeline(container: InputContainer, stream: VideoStream) -> Timeline:
-    """Read all packets of a container and note the times of one video stream."""
+def read_timeline(container: InputContainer, stream: VideoStream, *, with_ends: bool) -> Timeline:
+    """Read the packets of a container and note the times of one video stream.
+
+    Args:
+        with_ends: Read those of the other streams, too; without, ``end_s`` is that of this stream alone.
+    """
+    arrived: list[int] = []
     stamped: list[int] = []
     decode_times: list[int] = []
     keys: set[int] = set()
-    ends: dict[int, Fraction] = {}
-    duration = 0
     timed = [s for s in container.streams if s.type in ("video", "audio", "subtitle") and s.time_base]
+    if not with_ends:
+        timed = [s for s in timed if s.index == stream.index]
+    # There are thousands of packets, so each is spared all fractions and looked at once.
+    limits = {s.index: int(_MAX_SECONDS / s.time_base) for s in timed if s.time_base}
+    ends: dict[int, int] = {}
+    duration, index, codec = 0, stream.index, stream.codec_context.name
     for packet in PacketReader(container, *timed):
-        time = packet.pts if packet.pts is not None else packet.dts
-        if time is not None and abs(time * packet.time_base) > _MAX_SECONDS:
+        pts, dts, owner = packet.pts, packet.dts, packet.stream_index
+        time = dts if pts is None else pts
+        if time is not None and abs(time) > limits[owner]:
             continue
-        if time is not None:
-            last = (time + max(packet.duration or 0, 0)) * packet.time_base
-            ends[packet.stream_index] = max(ends.get(packet.stream_index, last), last)
-        if packet.stream_index != stream.index or not is_shown(packet, stream.codec_context.name):
+        lasts = max(packet.duration or 0, 0)
+        if time is not None and time + lasts > ends.get(owner, -limits[owner]):
+            ends[owner] = time + lasts
+        if owner != index:
             continue
-        decode_times.append(packet.dts if packet.dts is not None else len(decode_times))
-        duration = max(packet.duration or 0, 0) or duration
-        if packet.pts is not None:
-            stamped.append(packet.pts)
+        if pts is not None:
+            arrived.append(pts)
+        if not is_shown(packet, codec):
+            continue
+        decode_times.append(len(decode_times) if dts is None else dts)
+        duration = lasts or duration
+        if pts is not None:
+            stamped.append(pts)
             if packet.is_keyframe:
-                keys.add(packet.pts)
+                keys.add(pts)
     # AVI stores no presentation times, so those that some of its packets have are guesses.
     is_stamped = len(stamped) == len(decode_times) or (bool(stamped) and container.format.name != "avi")
-    pts = sorted(set(stamped if is_stamped else decode_times))
+    pts_shown = sorted(set(stamped if is_stamped else decode_times))
     time_base = stream.time_base or Fraction(1, 1000)
-    start = _start(container)
+    start = presentation_start(container)
+    ends_s = (ends[s.index] * s.time_base - start for s in timed if s.index in ends and s.time_base)
     return Timeline(
-        pts=pts,
+        pts=pts_shown,
         keys=frozenset(keys),
-        end=pts[-1] + max(duration, 1) if pts else 0,
+        end=pts_shown[-1] + max(duration, 1) if pts_shown else 0,
         start=start,
         time_base=time_base,
         is_stamped=is_stamped,
-        end_s=max((float(end - start) for end in ends.values()), default=0.0),
+        held_back=most_held_back(arrived),
+        end_s=max((float(end_s) for end_s in ends_s), default=0.0),
     )
+
+
+def most_held_back(arrived: Iterable[int]) -> int:
+    """How many frames a decoder must hold back, at most, to show those that arrive in this order in order of time.
+
+    >>> most_held_back([0, 1, 2]), most_held_back([0, 3, 1, 2]), most_held_back([0, 4, 2, 1, 3])
+    (0, 1, 2)
+    """
+    latest: list[int] = []
+    most = 0
+    for time in arrived:
+        most = max(most, len(latest) - bisect_right(latest, time))
+        insort(latest, time)
+        del latest[:-_MAX_HELD_BACK]
+    return most
 
 
 class PacketReader(Generic[S]):
@@ -126,6 +161,6 @@ def is_shown(packet: Packet[Stream], codec: str) -> bool:
     return codec != "vp8" or bool(memoryview(packet)[0] & 0x10)
 
 
-def _start(container: InputContainer) -> Fraction:
+def presentation_start(container: InputContainer) -> Fraction:
     """Begin of the presentation in seconds. A negative one is only the warm-up of an audio codec."""
     return max(Fraction(container.start_time or 0, 1_000_000), Fraction(0))

@@ -36,7 +36,7 @@ def probe_video(data: BinaryIO, info: MediaInfo, *, max_side: int) -> MediaInfo:
         rate, codec = stream.average_rate, stream.codec_context.codec.canonical_name
         audio = audio_stream(container)
         measured = replace(info, **describe_audio(audio)) if audio else info
-        timeline = read_timeline(container, stream)
+        timeline = read_timeline(container, stream, with_ends=True)
     first = _first_frame(data, info, max_side)
     if first is None or not timeline.pts:
         raise RefusedError(Reason.NO_PICTURES, "not one frame of the video can be decoded")
@@ -67,11 +67,11 @@ def video_frames(
     Raises:
         RefusedError: As `probe_video`; NO_PICTURES when not one chosen frame can be decoded.
     """
-    with open_container(data, info, max_side=max_side) as container:
+    with open_container(data, info, max_side=max_side, headers_suffice=True) as container:
         stream = video_stream(container, max_side=max_side)
         if stream is None:
             return 0
-        timeline = read_timeline(container, stream)
+        timeline = read_timeline(container, stream, with_ends=False)
     only_keys = sampling.mode == "keyframes"
     if only_keys and not timeline.is_stamped:
         # Frames told by counting must all be decoded, and each says itself whether it is a key.
