@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 
 from pydantic import BaseModel
 
+from mmfs.features.code.reach import reach_of
 from mmfs.features.feature import Blob, Feature, Output, Scalar, Vector
-from mmfs.features.reach import reach_of
 from mmfs.ids import digest
 
 _ROW_CHARACTERS = 32

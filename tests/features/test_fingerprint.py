@@ -196,7 +196,7 @@ _DIGESTS = """
 import json, sys
 from pathlib import Path
 import mmfs
-from mmfs.features.reach import reach_of
+from mmfs.features.code.reach import reach_of
 from mmfs.features.registry import registered
 
 resize = Path(mmfs.__file__).parent / "features/resize.py"

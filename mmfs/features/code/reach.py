@@ -23,11 +23,11 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from mmfs.errors import FeatureError
+from mmfs.features.code.members import config_methods, counted_class, declared, is_feature
+from mmfs.features.code.modules import Stamp, stamp_of
+from mmfs.features.code.names import Names, Thing, unreadable
+from mmfs.features.code.source import NormalForm, normal_form
 from mmfs.features.feature import Feature
-from mmfs.features.members import config_methods, counted_class, declared, is_feature
-from mmfs.features.modules import Stamp, stamp_of
-from mmfs.features.names import Names, Thing, unreadable
-from mmfs.features.source import NormalForm, normal_form
 from mmfs.ids import digest
 
 Forms = dict[Thing, NormalForm[Thing]]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mmfs.features.modules import bindings_of, find_module, is_module, parse
-from mmfs.features.scopes import Imported
+from mmfs.features.code.modules import bindings_of, find_module, is_module, parse
+from mmfs.features.code.scopes import Imported
 
 
 def _bound(source: str, name: str) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from mmfs.features.scopes import Imported, imports_of, parameters_of
+from mmfs.features.code.scopes import Imported, imports_of, parameters_of
 
 Stamp = tuple[str, int, int]  # path, change time in ns, size in bytes
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from mmfs.features.code.reach import Reach, reach_of
 from mmfs.features.feature import Feature
-from mmfs.features.reach import Reach, reach_of
 
 Files = Mapping[str, str]
 

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmfs.errors import FeatureError
+from mmfs.features.code.reach import reach_of, reached
 from mmfs.features.feature import Feature, Scalar, feature
-from mmfs.features.reach import reach_of, reached
-from tests.features.lab import FILES, edited, load, reach_in
+from tests.features.code.lab import FILES, edited, load, reach_in
 
 _IN_TMP = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 #: In the lab, numbers from 11 on count, those down from 99 do not.
@@ -278,7 +278,7 @@ def test_files_are_read_again_only_when_they_change(tmp_path: Path, monkeypatch:
     cls = load(tmp_path)
     before = reach_of(cls)
     with monkeypatch.context() as patched:
-        patched.setattr("mmfs.features.names.parse", None)
+        patched.setattr("mmfs.features.code.names.parse", None)
         assert reach_of(cls) is before
     path = Path(sys.modules["lab.sibling"].__file__ or "")
     path.write_text("brother = 470\n")

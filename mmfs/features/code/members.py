@@ -6,9 +6,9 @@ import ast
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from mmfs.features.code.names import FEATURE_MODULE, Names, Space, Thing
+from mmfs.features.code.source import CountedClass
 from mmfs.features.feature import Feature
-from mmfs.features.names import FEATURE_MODULE, Names, Space, Thing
-from mmfs.features.source import CountedClass
 
 #: Members of a feature that never count: their values are in other parts of the fingerprint (outputs, weights, config),
 #: or they say where, how fast and how exactly a row is computed, not what comes out.

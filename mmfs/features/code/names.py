@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmfs.errors import FeatureError
-from mmfs.features.modules import Bindings, Stamp, bindings_of, find_module, function_bindings, is_module, parse
-from mmfs.features.scopes import Imported
-from mmfs.features.source import ERROR, OUR_ERROR, Reference
+from mmfs.features.code.modules import Bindings, Stamp, bindings_of, find_module, function_bindings, is_module, parse
+from mmfs.features.code.scopes import Imported
+from mmfs.features.code.source import ERROR, OUR_ERROR, Reference
 
 FEATURE_MODULE = "mmfs.features.feature"
 _ERRORS = "mmfs.errors"

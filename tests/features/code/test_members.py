@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.features.lab import edited, reach_in
+from tests.features.code.lab import edited, reach_in
 
 _FILES = {
     "__init__.py": "",

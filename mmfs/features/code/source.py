@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from mmfs.features.modules import is_for_type_checkers
-from mmfs.features.scopes import (
+from mmfs.features.code.modules import is_for_type_checkers
+from mmfs.features.code.scopes import (
     Comprehension,
     Function,
     Imported,

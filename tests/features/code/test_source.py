@@ -6,8 +6,8 @@ import ast
 
 import pytest
 
-from mmfs.features.scopes import Imported
-from mmfs.features.source import HOLE, OUR_ERROR, CountedClass, NormalForm, Reference, normal_form
+from mmfs.features.code.scopes import Imported
+from mmfs.features.code.source import HOLE, OUR_ERROR, CountedClass, NormalForm, Reference, normal_form
 
 
 def _form(source: str) -> NormalForm[int]:
