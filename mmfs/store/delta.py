@@ -13,12 +13,12 @@ from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
 
 from mmfs.errors import StoreError
-from mmfs.schemas import TableSpec
+from mmfs.schemas import Column, TableSpec
 from mmfs.store.arrays import empty_table, repeated_text
 from mmfs.store.objects import Objects
 from mmfs.store.specs import configuration_of, spec_of
@@ -143,6 +143,15 @@ class DeltaLog:
                 retention_hours=hours, dry_run=True, enforce_retention_duration=False, full=unnamed
             )
         return {f"{name}/{path}" for path in found}
+
+    def add_columns(self, name: str, columns: Sequence[Column]) -> None:
+        """Add columns, which are null in the rows there are."""
+        fields = Schema.from_arrow(pa.schema([column.field() for column in columns])).fields
+        try:
+            with delta_errors(name):
+                self.open(name).alter.add_columns(fields)
+        except ConflictError as error:
+            raise StoreError(str(error), where=name, mend="run again") from error
 
     def set_column_metadata(self, name: str, column: str, metadata: dict[str, str]) -> None:
         """Change what a column says about itself."""

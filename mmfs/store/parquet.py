@@ -44,16 +44,26 @@ def parquet_bytes(spec: TableSpec, rows: pa.Table, *, digest: str, info: Mapping
 def read_parquet(objects: Objects, path: str, columns: Sequence[str] | None = None) -> pa.Table:
     """The rows of one file; vectors as fixed-size lists of the dimension the file was written with.
 
+    Args:
+        columns: Only these, in this order; those that the table did not have when the file was written are all null.
+
     Raises:
         IntegrityError: The file is not the Parquet file it was.
         StoreError: The file is gone.
     """
     with objects.open_file(path) as file:
         try:
-            table = pq.ParquetFile(file).read(columns=None if columns is None else list(columns))
+            parquet = pq.ParquetFile(file)
+            table = parquet.read(columns=None if columns is None else list(columns))
         except (pa.ArrowException, OSError) as error:
             raise _damaged(objects, path, error) from error
-    return unpack_table(table.replace_schema_metadata(None))
+    table = unpack_table(table.replace_schema_metadata(None))
+    if columns is None:
+        return table
+    for name in set(columns).difference(table.column_names):
+        none = pa.nulls(parquet.metadata.num_rows)
+        table = table.append_column(name, none) if table.num_columns else pa.table({name: none})
+    return table.select(list(columns))
 
 
 def read_footer(objects: Objects, path: str) -> tuple[str, dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
@@ -49,25 +50,45 @@ def spec_of(name: str, schema: pa.Schema, metadata: Metadata) -> TableSpec:
     )
 
 
-def changed_vectors(kept: TableSpec, wanted: TableSpec) -> dict[str, dict[str, str]]:
-    """Metadata of the vector columns whose dimension or dtype differs: column -> new metadata.
+@dataclass(frozen=True)
+class SpecChange:
+    """What a table must adopt so that rows of a changed feature fit it.
+
+    Attributes:
+        added: Columns to add; rows written before have null there.
+        vectors: New metadata of the vector columns whose dimension or dtype differs.
+    """
+
+    added: tuple[Column, ...]
+    vectors: dict[str, dict[str, str]]
+
+
+def change_to(kept: TableSpec, wanted: TableSpec) -> SpecChange:
+    """What turns the table that is kept into one that the wanted rows fit.
+
+    Columns that are not wanted any more stay, so that old versions and pins keep their meaning; new rows have null
+    there.
 
     Raises:
-        StoreError: The specs differ in anything else.
+        StoreError: The specs differ in key, grain, blob or the type of a column, or a vector would go or come.
     """
-    if _shape(kept) != _shape(wanted):
+    old, new = ({column.name: column for column in spec.columns} for spec in (kept, wanted))
+    fits = _identity(kept) == _identity(wanted) and all(
+        (old[name].type, old[name].vector is None) == (new[name].type, new[name].vector is None)
+        for name in old.keys() & new.keys()
+    )
+    moved = [(old.get(name) or new[name]) for name in old.keys() ^ new.keys()]
+    if not fits or any(column.vector for column in moved):
         raise StoreError(
             f"table {wanted.name} exists with other columns or another key",
             mend="rename the feature's table, or remove the old one",
         )
-    changes = {}
-    for old, new in zip(kept.columns, wanted.columns, strict=True):
-        if old.vector != new.vector and new.vector:
-            changes[new.name] = {
-                VECTOR_DIM_KEY.decode(): str(new.vector.dim),
-                VECTOR_DTYPE_KEY.decode(): new.vector.dtype,
-            }
-    return changes
+    vectors = {
+        name: {VECTOR_DIM_KEY.decode(): str(column.vector.dim), VECTOR_DTYPE_KEY.decode(): column.vector.dtype}
+        for name, column in new.items()
+        if column.vector and name in old and column.vector != old[name].vector
+    }
+    return SpecChange(tuple(column for name, column in new.items() if name not in old), vectors)
 
 
 def _column(field: pa.Field) -> Column:
@@ -77,6 +98,5 @@ def _column(field: pa.Field) -> Column:
     return Column(field.name, field.type, comment, unit.decode() if unit else None, vector_of(field))
 
 
-def _shape(spec: TableSpec) -> tuple[object, ...]:
-    columns = tuple((column.name, column.type, column.vector is None) for column in spec.columns)
-    return (spec.key, spec.grain, spec.blob, spec.codec, columns)
+def _identity(spec: TableSpec) -> tuple[object, ...]:
+    return (spec.key, spec.grain, spec.blob, spec.codec)

@@ -23,7 +23,7 @@ from mmfs.store.names import Catalog
 from mmfs.store.objects import Objects
 from mmfs.store.parquet import parquet_bytes, read_footer, read_parquet
 from mmfs.store.rows import canonical_rows, public_schema, stored_schema
-from mmfs.store.specs import changed_vectors
+from mmfs.store.specs import change_to
 
 __all__ = ["Commit", "DataFile", "ShardState", "Tables"]
 
@@ -32,7 +32,7 @@ _READERS = 8
 _SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TABLE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 #: Folders of a store that are no tables.
-RESERVED = frozenset({"packs", "pins", "index", "media", "staging"})
+RESERVED = frozenset({"packs", "pins", "index", "media", "staging", "dagster_home"})
 
 
 class Tables:
@@ -49,10 +49,10 @@ class Tables:
         self._lock = threading.Lock()
 
     def ensure(self, spec: TableSpec) -> None:
-        """Make the table if there is none; adopt another dimension of its vectors.
+        """Make the table if there is none; adopt new columns, and another dimension of its vectors.
 
         Raises:
-            StoreError: It exists with other columns, or its name is taken by a folder of the store.
+            StoreError: It exists with columns that do not go with these, or its name is taken by a folder of the store.
         """
         if self._ensured.get(spec.name) == spec:
             return
@@ -61,7 +61,10 @@ class Tables:
                 f"{spec.name!r} cannot name a table", mend="use a-z, 0-9 and _, and no folder of the store"
             )
         if self.log.exists(spec.name) or not self.log.create(spec):
-            for column, metadata in changed_vectors(self.log.snapshot(spec.name).spec, spec).items():
+            change = change_to(self.log.snapshot(spec.name).spec, spec)
+            if change.added:
+                self.log.add_columns(spec.name, change.added)
+            for column, metadata in change.vectors.items():
                 self.log.set_column_metadata(spec.name, column, metadata)
         with self._lock:
             self._ensured[spec.name] = spec
@@ -261,6 +264,10 @@ class Tables:
             if not stored:  # without columns a table forgets how many rows it has
                 return pa.Table.from_arrays([repeated_text(file.shard, file.rows)], names=names)
             table = read_parquet(self._objects, file.path, stored)
+            for position, field in enumerate(table.schema):
+                if pa.types.is_null(field.type):  # a column that came after the file
+                    column = table.column(position).cast(schema.field(field.name).type)
+                    table = table.set_column(position, field.name, column)
             if "shard" in names:
                 table = table.append_column("shard", repeated_text(file.shard, table.num_rows))
             return table.select(names)

@@ -12,6 +12,7 @@ import pytest
 
 from mmfs.errors import SettingsError
 from mmfs.settings import Settings
+from mmfs.store import Store
 from mmfs_assets.home import dagster_home
 from mmfs_assets.orphans import PROCESS_TAG, end_orphans, process_tag
 
@@ -28,6 +29,15 @@ def test_the_variable_wins_then_the_folder_at_hand_then_the_store(
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "named"))
     assert dagster_home(settings) == tmp_path / "named"
     assert "enabled: false" in (tmp_path / "named" / "dagster.yaml").read_text()
+
+
+def test_history_inside_a_store_is_no_table_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    store = Store.open(settings=Settings(store=str(tmp_path / "store")))
+    before = store.tables.names()
+    assert dagster_home(store.settings).parent == tmp_path / "store"
+    assert store.tables.names() == before
 
 
 def test_a_store_in_a_bucket_needs_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from mmfs.errors import StoreError, WhereError
+from mmfs.errors import WhereError
 from mmfs.schemas import Column, VectorType, feature_table, vector_column
 from mmfs.store import Store
 from tests.conftest import add_frames, add_media, media_id
@@ -69,6 +69,15 @@ def test_a_condition_that_is_no_truth_value_is_a_where_error(filled: Store) -> N
         filled.select("frame", where="width + 1")
 
 
-def test_a_grain_without_a_table_is_a_store_error(filled: Store) -> None:
-    with pytest.raises(StoreError, match="no table 'audio_windows'"):
-        filled.select("audio_window", where="start_s > 1")
+def test_windows_of_sound_are_chosen_by_their_own_times_and_by_their_media(filled: Store) -> None:
+    schema = pa.schema([field for field in filled.tables.spec("audio_windows").arrow_schema() if field.name != "shard"])
+    media_ids = filled.tables.read("raw_media", shard="000001").column("media_id").to_pylist()[:2]
+    rows = [
+        {"media_id": media_id, "window_index": index, "start_s": 10.0 * index, "end_s": 10.0 * index + 10}
+        for media_id in sorted(media_ids)
+        for index in range(3)
+    ]
+    filled.tables.update("audio_windows", "000001", lambda _: pa.Table.from_pylist(rows, schema=schema))
+    found = filled.select("audio_window", where=f"start_s >= 10 AND media_id = '{media_ids[0]}'", columns=["kind"])
+    assert found.column("window_index").to_pylist() == [1, 2]
+    assert found.column("kind").to_pylist() == ["video", "video"]

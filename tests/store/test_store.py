@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -106,3 +107,12 @@ def test_two_files_know_the_delta_library_and_one_the_object_stores() -> None:
             if f"\nfrom {library}" in path.read_text() or f"\nimport {library}" in path.read_text():
                 files.add(path.name)
     assert users == {"deltalake": {"delta.py", "sql.py"}, "obstore": {"objects_remote.py"}}
+
+
+def test_a_store_of_an_older_version_gets_the_tables_that_came_since(tmp_path: Path) -> None:
+    Store.open(tmp_path / "store", settings=Settings())
+    shutil.rmtree(tmp_path / "store" / "audio_windows")
+    assert "audio_windows" not in Store.open(tmp_path / "store", settings=Settings(), create=False).tables.names()
+    store = Store.open(tmp_path / "store", settings=Settings())
+    assert store.tables.names() == sorted(BASE_TABLES)
+    assert store.tables.read("audio_windows", shard="000000").num_rows == 0

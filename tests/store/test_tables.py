@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmfs.errors import IntegrityError, StalePlanError, StoreError
-from mmfs.schemas import ROW_GROUP_ROWS, Column, VectorType, feature_table, vector_column
+from mmfs.schemas import ROW_GROUP_ROWS, Column, TableSpec, VectorType, feature_table, vector_column
 from mmfs.store import Store
+from mmfs.store.verify import verify
 from tests.conftest import add_frames, add_media, media_id, media_rows
 
 VECTORS = feature_table("vectors", "Test vectors.", "frame", (vector_column("vector", "Vector.", VectorType(4)),))
@@ -222,6 +223,39 @@ def test_another_model_may_change_the_dimension_of_a_vector_and_nothing_else(sto
     other = feature_table("vectors", "Test vectors.", "frame", (Column("score", pa.float32(), "Score."),))
     with pytest.raises(StoreError, match="exists with other columns"):
         Store.open(store.url).tables.ensure(other)
+
+
+def scores(*names: str, is_whole: bool = False) -> TableSpec:
+    kind = pa.int64() if is_whole else pa.float32()
+    return feature_table("scores", "Test scores.", "frame", tuple(Column(name, kind, f"{name}.") for name in names))
+
+
+def score_rows(number: int, **values: float) -> pa.Table:
+    columns = {name: pa.array([value], pa.float32()) for name, value in values.items()}
+    return pa.table({"media_id": [media_id(number)], "frame_index": [0], **columns})
+
+
+def test_columns_come_and_go_and_what_was_written_before_keeps_its_meaning(store: Store) -> None:
+    for shard, numbers in (("000001", range(3)), ("000002", range(3, 4))):
+        add_media(store, shard, numbers)
+        add_frames(store, shard, numbers, per_media=1)
+    store.tables.ensure(scores("dog", "cat"))
+    store.tables.update("scores", "000001", lambda _: score_rows(0, dog=0.5, cat=0.25))
+    before, digest = store.tables.version("scores"), store.tables.digest("scores", "000001")
+    store.tables.ensure(scores("cow", "dog"))
+    store.tables.update("scores", "000002", lambda _: score_rows(3, dog=1.0, cow=0.125))
+    wanted = {"dog": [0.5, 1.0], "cat": [0.25, None], "cow": [None, 0.125]}
+    for opened in (store, Store.open(store.url)):
+        assert opened.tables.read("scores", columns=["dog", "cat", "cow"]).to_pydict() == wanted
+        assert opened.sql("SELECT dog, cat, cow FROM scores ORDER BY media_id").to_pydict() == wanted
+        assert opened.tables.read("scores", columns=["cow"], shard="000001").to_pydict() == {"cow": [None]}
+        assert opened.tables.read("scores").schema.field("cow").type == pa.float32()
+        assert "cow" not in opened.tables.read("scores", version=before).column_names
+        assert opened.select("frame", where="cow > 0.1").num_rows == 1
+        assert opened.tables.digest("scores", "000001") == digest
+        assert verify(opened, deep=True).problems == []
+    with pytest.raises(StoreError, match="exists with other columns"):
+        store.tables.ensure(scores("dog", is_whole=True))
 
 
 @pytest.mark.parametrize("name", ["packs", "pins", "Ab", "a-b", "", "../x"])
