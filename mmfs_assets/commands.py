@@ -29,18 +29,29 @@ def materialize(
     ] = True,
     store: StoreOption = None,
 ) -> None:
-    """Compute what is missing or stale, through Dagster, in this process."""
+    """Compute what is missing or stale, through Dagster, in this process; say first what that is."""
+    import time
+
     from mmfs.cli.output import console
+    from mmfs.cli.wording import duration_text, made, summary
+    from mmfs.client.plan import plan_store
+    from mmfs.store import Store
     from mmfs_assets.home import open_instance
     from mmfs_assets.materialize import materialize as run
     from mmfs_assets.recorded import recorded_settings
     from mmfs_assets.terminal import TerminalWatcher
 
     settings = recorded_settings(store)
+    plans = plan_store(Store.open(settings=settings), assets or None, with_break_even=False)
+    console.print(f"to do: {summary(plans)}", highlight=False)
+    began = time.perf_counter()
     with open_instance(settings) as instance, TerminalWatcher(console) as watcher:
         done = run(settings, instance, assets=assets, missing=missing, watcher=watcher)
-    if not done.runs:
-        console.print("fresh: nothing to compute")
+    if done.runs:
+        took_s = sum(done.seconds.get(table, 0.0) for table in plans)
+        said = made({table: done.computed[table] for table in plans})
+        all_s = time.perf_counter() - began
+        console.print(f"did: {said}, {duration_text(took_s)} ({duration_text(all_s)} in all)", highlight=False)
     for texts in done.failures.values():
         for text in texts:
             console.print(text, style="red", markup=False, highlight=False)

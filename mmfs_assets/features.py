@@ -1,20 +1,22 @@
-"""One asset for each registered feature: ``clip_embeddings``, ``depth_maps`` and those of your own."""
+"""One asset for each registered feature: those that ship and those of your own."""
 
 from collections.abc import Sequence
 
 import dagster as dg
 
 from mmfs.errors import ModelError
+from mmfs.features.code.reach import reached
 from mmfs.features.feature import FeatureSpec
 from mmfs.features.fingerprint import static_fingerprint
 from mmfs.features.preview import contact_sheet_of
 from mmfs.features.registry import instantiate, registered
 from mmfs.features.runner import run_feature
 from mmfs.features.tablespec import table_of
+from mmfs.features.versions import library_versions
 from mmfs.schemas import TableSpec
 from mmfs.settings import Settings
 from mmfs.store import Store
-from mmfs_assets.metadata import picture
+from mmfs_assets.metadata import code_metadata, picture
 from mmfs_assets.per_shard import per_shard
 from mmfs_assets.progress import shard_progress
 from mmfs_assets.shard_asset import shard_asset
@@ -28,7 +30,7 @@ def feature_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
 def feature_asset(spec: FeatureSpec, settings: Settings) -> dg.AssetsDefinition:
     """The asset that fills a feature's table."""
-    inputs = input_tables(spec)
+    inputs = sorted(spec.tables)
     code_version, table = _static_facts(spec, settings)
 
     @shard_asset(
@@ -41,29 +43,28 @@ def feature_asset(spec: FeatureSpec, settings: Settings) -> dg.AssetsDefinition:
         reads=inputs,
         deps=inputs,
         table=table,
-        pool="gpu",
+        pool="gpu" if spec.cls.needs_gpu else None,
     )
     def build(
         context: dg.AssetExecutionContext, store: StoreResource, models: ModelResource, gpu: GpuLeaseResource
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         opened = store.get()
         feature = models.feature(opened, spec.table)
-        with gpu.lease(models.wanted_device(opened.settings)) as device:
+        wanted = models.wanted_device(opened.settings) if spec.cls.needs_gpu else "cpu"
+        with gpu.lease(wanted) as device:
             return per_shard(
                 context,
                 opened,
                 lambda shard: run_feature(
                     opened, feature, shard, device=device, progress=shard_progress(context, shard)
                 ),
-                extra=lambda shards: picture(_preview(opened, spec.table, shards), f"{spec.table} of this run"),
+                extra=lambda shards: {
+                    **picture(_preview(opened, spec.table, shards), f"{spec.table} of this run"),
+                    **code_metadata(reached(spec.cls), library_versions()),
+                },
             )
 
     return build
-
-
-def input_tables(spec: FeatureSpec) -> list[str]:
-    """The tables that a feature reads."""
-    return sorted({name.partition(".")[0] for name in spec.inputs})
 
 
 def _static_facts(spec: FeatureSpec, settings: Settings) -> tuple[str, TableSpec | None]:

@@ -1,6 +1,7 @@
 """Run what is missing or stale through Dagster, in this process; the UI shows these runs like any other."""
 
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from mmfs.store import Store
 from mmfs_assets.definitions import definitions_for
 from mmfs_assets.demo_training_run import is_current
 from mmfs_assets.freshness import shard_needs
+from mmfs_assets.metadata import ROWS_ADOPTED, ROWS_COMPUTED, SECONDS
 from mmfs_assets.orphans import end_orphans, process_tag
 from mmfs_assets.partitions import add_missing_shards, shards_of
 from mmfs_assets.runs import PlannedRun, plan_runs
@@ -28,11 +30,15 @@ class Materialized:
         runs: Run ids, in order.
         planned: The runs that were found necessary.
         failures: Why assets failed, by run id.
+        computed: Rows computed or taken over, by asset, as the materializations say.
+        seconds: Wall time by asset, without what Dagster adds.
     """
 
     runs: list[str] = field(default_factory=list)
     planned: list[PlannedRun] = field(default_factory=list)
     failures: dict[str, list[str]] = field(default_factory=dict)
+    computed: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def materialize(
@@ -106,10 +112,22 @@ def _execute(
         raise_on_error=False,
     )
     watcher.ended(run, success=result.success)
+    for event in result.all_events:
+        if event.is_step_materialization and event.asset_key:
+            _add(done, event.asset_key.to_user_string(), event.step_materialization_data.materialization)
     if not result.success:
         done.failures[run_id] = [_failure_text(event) for event in result.all_events if event.is_step_failure] or [
             "the run failed before its first step; see the run in the UI"
         ]
+
+
+def _add(done: Materialized, asset: str, made: dg.AssetMaterialization) -> None:
+    """Count what one event says; every shard of a run has an event of its own."""
+    figures = {name: value.value for name, value in made.metadata.items()}
+    rows = [figures.get(name) for name in (ROWS_COMPUTED, ROWS_ADOPTED)]
+    done.computed[asset] += sum(count for count in rows if isinstance(count, int))
+    seconds = figures.get(SECONDS)
+    done.seconds[asset] = done.seconds.get(asset, 0.0) + (seconds if isinstance(seconds, float) else 0.0)
 
 
 def _failure_text(event: dg.DagsterEvent) -> str:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mmfs.features.report import FeatureReport
 from mmfs.ids import digest
+from mmfs_assets.model_run import ModelRun
 
 
 class Report(Protocol):
@@ -38,6 +40,7 @@ class Outcome:
         bytes_written: Bytes of packs and tables.
         digest: Content digest of the shard: its data version.
         changed: Whether anything was written.
+        model: Where the time went, for features.
     """
 
     rows: int
@@ -49,11 +52,13 @@ class Outcome:
     quarantined: int = 0
     load_s: float = 0.0
     bytes_written: int = 0
+    model: ModelRun | None = None
 
     @classmethod
     def of(cls, *reports: Report) -> "Outcome":
         """The outcome that reports about one shard amount to; one report keeps its digest."""
         digests = [report.digest for report in reports]
+        models = [ModelRun.of(report) for report in reports if isinstance(report, FeatureReport)]
         return cls(
             rows=sum(report.rows for report in reports),
             computed=sum(report.computed for report in reports),
@@ -64,6 +69,7 @@ class Outcome:
             quarantined=sum(getattr(report, "quarantined", 0) for report in reports),
             load_s=sum(getattr(report, "load_s", 0.0) for report in reports),
             bytes_written=sum(getattr(report, "bytes_written", 0) for report in reports),
+            model=ModelRun.in_total(models) if models else None,
         )
 
     @property
@@ -71,11 +77,14 @@ class Outcome:
         """In words: what was done."""
         if self.computed:
             return f"computed {self.computed:,} of {self.rows:,} rows"
+        if self.changed and not self.rows:
+            return "no rows"
         return "rows dropped or moved, none computed" if self.changed else "fresh, nothing computed"
 
 
 def in_total(outcomes: Sequence[Outcome]) -> Outcome:
     """The outcome of a whole run."""
+    models = [outcome.model for outcome in outcomes if outcome.model]
     return Outcome(
         rows=sum(outcome.rows for outcome in outcomes),
         computed=sum(outcome.computed for outcome in outcomes),
@@ -86,4 +95,5 @@ def in_total(outcomes: Sequence[Outcome]) -> Outcome:
         quarantined=sum(outcome.quarantined for outcome in outcomes),
         load_s=sum(outcome.load_s for outcome in outcomes),
         bytes_written=sum(outcome.bytes_written for outcome in outcomes),
+        model=ModelRun.in_total(models) if models else None,
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from mmfs.features.registry import registered
-from mmfs.schemas import BASE_TABLES
+from mmfs.schemas import BASE_TABLES, GRAIN_TABLES
 from mmfs.search.build import build_index
 from mmfs.settings import Settings
 from mmfs_assets.outcome import Outcome
@@ -19,6 +19,12 @@ def spaces(settings: Settings) -> list[str]:
     return [spec.table for spec in registered(settings).values() if spec.space]
 
 
+def read_tables(settings: Settings) -> list[str]:
+    """The tables whose rows decide what the index holds: embeddings, and what they can be filtered by."""
+    specs = [spec for spec in registered(settings).values() if spec.space]
+    return [*spaces(settings), *dict.fromkeys(["raw_media", *(GRAIN_TABLES[spec.grain] for spec in specs)])]
+
+
 def qdrant_index(settings: Settings) -> dg.AssetsDefinition:
     """The asset that makes embeddings searchable. A run builds once for all of its shards."""
 
@@ -29,7 +35,7 @@ def qdrant_index(settings: Settings) -> dg.AssetsDefinition:
         group="search",
         kinds={"qdrant"},
         code_version="1",
-        reads=[*spaces(settings), "raw_media", "frames"],
+        reads=read_tables(settings),
         deps=spaces(settings),
         table=BASE_TABLES["qdrant_index"],
         pool="index",
@@ -39,7 +45,8 @@ def qdrant_index(settings: Settings) -> dg.AssetsDefinition:
         engine = qdrant.engine(opened)
 
         def publish(shards: Sequence[str]) -> Mapping[str, Outcome]:
-            built = [build_index(opened, space, shards, engine=engine) for space in spaces(opened.settings)]
+            computed = [space for space in spaces(opened.settings) if space in opened.tables.names()]
+            built = [build_index(opened, space, shards, engine=engine) for space in computed]
             return {shard: Outcome.of(*(reports[shard] for reports in built if shard in reports)) for shard in shards}
 
         return all_shards(context, opened, publish)

@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from mmfs.cli import ingest, look, operate, reproduce, search
+from mmfs.cli import ingest, look, operate, plan, reproduce, search
 from mmfs.cli.output import errors_console
 from mmfs.cli.plugins import add_plugin_commands
 from mmfs.errors import MmfsError, SettingsError
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (ingest, look, search, reproduce, operate):
+for module in (ingest, look, plan, search, reproduce, operate):
     app.registered_commands.extend(module.app.registered_commands)
 add_plugin_commands(app)
 

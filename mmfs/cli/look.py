@@ -1,4 +1,4 @@
-"""Commands that look at data: tables, sql, show, plan."""
+"""Commands that look at data: tables, sql, show."""
 
 from __future__ import annotations
 
@@ -77,22 +77,3 @@ def show(
         )
         if found.num_rows > 3:
             console.print(f"... {found.num_rows - 3} more rows", style="dim")
-
-
-@app.command()
-def plan(
-    feature: Annotated[list[str] | None, typer.Argument(help="Features; default: all.")] = None,
-    store: StoreOption = None,
-    as_json: AsJson = False,
-) -> None:
-    """What a materialization would compute, before it does."""
-    feature_store = open_(store, create=False)
-    plans = [feature_store.plan(name) for name in feature or feature_store.features()]
-    if as_json:
-        print_json(plans)
-        return
-    print_rows(
-        ("feature", "rows", "fresh", "missing", "stale"),
-        ((plan.table, plan.rows, plan.fresh, plan.missing, plan.stale) for plan in plans),
-        right=("rows", "fresh", "missing", "stale"),
-    )

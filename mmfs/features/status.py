@@ -1,9 +1,10 @@
-"""What is fresh, stale or missing: the anti-join of a feature's table with its inputs on (key, fingerprint)."""
+"""What is fresh, stale or missing in one shard: the anti-join of a feature's table with its inputs."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -13,91 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmfs.features.feature import Feature
-from mmfs.features.fingerprint import changed_parts, fingerprint_parts, row_fingerprint
-from mmfs.features.inputs import Positions, Upstream, find_rows, read_upstream
+from mmfs.features.fingerprint import FingerprintParts, changed_parts, fingerprint_parts, row_fingerprint
+from mmfs.features.inputs import Positions, Predicted, Upstream, find_rows, read_upstream
 from mmfs.schemas import GRAIN_KEYS
+from mmfs.store.standing import FAILED, ShardStatus
 
 if TYPE_CHECKING:
     from mmfs.store import Store
 
 Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class ShardStatus:
-    """How a feature's table stands in one shard.
-
-    Attributes:
-        rows: Rows the feature can be computed for.
-        fresh: Rows whose fingerprint is today's.
-        stale: Rows computed by other code, weights, parameters or inputs.
-        missing: Rows never computed.
-        failed: Rows in quarantine under today's fingerprint; they are tried again when it changes.
-        gone: Rows of the table that have no input row any more; the next run drops them.
-        causes: Rows to compute by cause: ``new``, and the changed parts of the fingerprint (``code``, ``config``,
-            ``weights``, ``outputs``, ``upstream``) of stale rows, joined by ``+`` where there are several.
-    """
-
-    table: str
-    shard: str
-    rows: int
-    fresh: int
-    stale: int
-    missing: int
-    failed: int
-    gone: int
-    causes: dict[str, int]
-
-    @property
-    def to_compute(self) -> int:
-        """Rows that a run would compute."""
-        return sum(self.causes.values())
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a feature's table stands in the whole store; attributes as in `ShardStatus`, summed over shards."""
-
-    table: str
-    shards: tuple[ShardStatus, ...]
-
-    @property
-    def rows(self) -> int:
-        """Rows the feature can be computed for."""
-        return sum(shard.rows for shard in self.shards)
-
-    @property
-    def fresh(self) -> int:
-        """Rows whose fingerprint is today's."""
-        return sum(shard.fresh for shard in self.shards)
-
-    @property
-    def stale(self) -> int:
-        """Rows computed by other code, weights, parameters or inputs."""
-        return sum(shard.stale for shard in self.shards)
-
-    @property
-    def missing(self) -> int:
-        """Rows never computed."""
-        return sum(shard.missing for shard in self.shards)
-
-    @property
-    def failed(self) -> int:
-        """Rows in quarantine under today's fingerprint."""
-        return sum(shard.failed for shard in self.shards)
-
-    @property
-    def to_compute(self) -> int:
-        """Rows that runs over all shards would compute."""
-        return sum(shard.to_compute for shard in self.shards)
-
-    @property
-    def causes(self) -> dict[str, int]:
-        """Rows to compute by cause."""
-        total: Counter[str] = Counter()
-        for shard in self.shards:
-            total.update(shard.causes)
-        return dict(total)
 
 
 @dataclass(frozen=True)
@@ -108,39 +33,43 @@ class Work:
         upstream: The rows the feature can be computed for.
         fingerprints: Today's fingerprint of each of them.
         todo: Positions in ``upstream`` of the rows to compute, in key order.
+        failed: Positions of the rows that failed under today's fingerprint.
         status: The counts.
     """
 
     upstream: Upstream
     fingerprints: pa.Array
     todo: Positions
+    failed: Positions
     status: ShardStatus
 
 
-def compare(store: Store, feature: Feature, shard: str, *, values: bool = False) -> Work:
+def compare(
+    store: Store, feature: Feature, shard: str, *, values: bool = False, predicted: Predicted | None = None
+) -> Work:
     """Compare a shard of a feature's table with its inputs. Loads no model.
 
     Args:
         values: Whether the input values will be read, for computing.
+        predicted: Input tables that will hold other rows by then; see `read_upstream`.
 
     Raises:
         FeatureError: The feature's inputs do not exist.
     """
     spec, parts = feature.spec, fingerprint_parts(feature)
-    upstream = read_upstream(store, spec, shard, values=values)
-    # Rows share few upstream fingerprints, so each is hashed once.
-    fingerprint = cache(lambda of: row_fingerprint(parts.digest, of))
-    wanted = pa.array([fingerprint(of) for of in upstream.fingerprints], pa.string())
+    upstream = read_upstream(store, spec, shard, values=values, predicted=predicted)
+    wanted = _row_fingerprints(parts.digest, upstream.fingerprints)
     current, recorded = current_rows(store, feature, shard), {}
     if spec.table in store.tables.names():
         recorded = store.tables.commit_info(spec.table, shard)
     found = find_rows(upstream.keys, current, current.column_names[:-1])
     present = found >= 0
-    fresh = _fresh(current, found, wanted)
+    have = current.column("fingerprint").take(pa.array(found, mask=found < 0))
+    fresh = _equal(have, wanted)
     failed = _failed(store, spec.table, shard, upstream, wanted) & ~fresh
     todo = ~fresh & ~failed
-    cause = "+".join(changed_parts(recorded, parts)) or "upstream"
-    counts = {"new": int((todo & ~present).sum()), cause: int((todo & present).sum())}
+    causes = Counter({"new": int((todo & ~present).sum()), FAILED: int(failed.sum())})
+    causes.update(_causes(recorded, parts, upstream, have, todo & present))
     status = ShardStatus(
         table=spec.table,
         shard=shard,
@@ -150,9 +79,9 @@ def compare(store: Store, feature: Feature, shard: str, *, values: bool = False)
         missing=int((~present & ~failed).sum()),
         failed=int(failed.sum()),
         gone=int(current.num_rows - present.sum()),
-        causes={name: rows for name, rows in counts.items() if rows},
+        causes={name: rows for name, rows in causes.items() if rows},
     )
-    return Work(upstream, wanted, np.flatnonzero(todo), status)
+    return Work(upstream, wanted, np.flatnonzero(todo), np.flatnonzero(failed), status)
 
 
 def shard_status(store: Store, feature: Feature, shard: str) -> ShardStatus:
@@ -164,19 +93,6 @@ def shard_status(store: Store, feature: Feature, shard: str) -> ShardStatus:
     return compare(store, feature, shard).status
 
 
-def plan(store: Store, feature: Feature) -> Plan:
-    """How a feature's table stands in every shard that has inputs or rows. Loads no model.
-
-    While another feature that it reads was never computed, it has no inputs and the plan no shards.
-    """
-    known, inputs = set(store.tables.names()), {name.partition(".")[0] for name in feature.spec.inputs}
-    if not inputs <= known:
-        return Plan(feature.spec.table, ())
-    tables = (inputs | {feature.spec.table}) & known
-    shards = sorted({shard for table in tables for shard in store.tables.shards(table)})
-    return Plan(feature.spec.table, tuple(shard_status(store, feature, shard) for shard in shards))
-
-
 def current_rows(store: Store, feature: Feature, shard: str) -> pa.Table:
     """Key columns and ``fingerprint`` of the feature's rows in a shard; empty if there is no table yet."""
     keys = GRAIN_KEYS[feature.spec.grain]
@@ -185,9 +101,40 @@ def current_rows(store: Store, feature: Feature, shard: str) -> pa.Table:
     return pa.schema([*((key.name, key.type) for key in keys), ("fingerprint", pa.string())]).empty_table()
 
 
-def _fresh(current: pa.Table, found: Positions, wanted: pa.Array) -> Mask:
-    """Whether each upstream row has a current row with today's fingerprint."""
-    have = current.column("fingerprint").take(pa.array(found, mask=found < 0))
+def _causes(
+    recorded: Mapping[str, str], parts: FingerprintParts, upstream: Upstream, have: pa.ChunkedArray, stale: Mask
+) -> dict[str, int]:
+    """Why the stale rows are stale.
+
+    The shard's last commit says which parts of the feature made its rows. A row that those parts would give again
+    from today's inputs is stale for the parts alone; any other one is so for its inputs, too.
+    """
+    changed = changed_parts(dict(recorded), parts)
+    before = _recorded_digest(recorded)
+    if not changed or before is None:
+        return {"upstream": int(stale.sum())}
+    same_inputs = _equal(have, _row_fingerprints(before, upstream.fingerprints))
+    return {
+        "+".join(changed): int((stale & same_inputs).sum()),
+        "+".join([*changed, "upstream"]): int((stale & ~same_inputs).sum()),
+    }
+
+
+def _recorded_digest(recorded: Mapping[str, str]) -> str | None:
+    """The digest of the parts that a commit recorded; None if it recorded others."""
+    names = [part.name for part in fields(FingerprintParts)]
+    values = [recorded.get(f"fingerprint.{name}") for name in names]
+    return None if None in values else FingerprintParts(*(value or "" for value in values)).digest
+
+
+def _row_fingerprints(static: str, upstream: Sequence[tuple[str, ...]]) -> pa.Array:
+    # Rows share few upstream fingerprints, so each is hashed once.
+    fingerprint = cache(lambda of: row_fingerprint(static, of))
+    return pa.array([fingerprint(of) for of in upstream], pa.string())
+
+
+def _equal(have: pa.ChunkedArray, wanted: pa.Array) -> Mask:
+    """Where both are the same; nowhere where there is nothing."""
     return np.asarray(pc.fill_null(pc.equal(have, wanted), False).to_numpy(zero_copy_only=False), dtype=bool)
 
 

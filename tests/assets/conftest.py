@@ -21,8 +21,16 @@ from mmfs_assets.materialize import Materialized, materialize
 from tests.features.tiny import picture, write_clip, write_depth
 
 SHARDS = ["000000", "000001", "000002"]
-MEDIA_ASSETS = ["raw_media", "captions", "frames"]
-ASSETS = [*MEDIA_ASSETS, "clip_embeddings", "depth_maps", "qdrant_index"]
+MEDIA_ASSETS = ["raw_media", "captions", "frames", "audio_windows"]
+FEATURE_ASSETS = [
+    "clip_embeddings",
+    "text_embeddings",
+    "depth_maps",
+    "frame_quality",
+    "prompt_scores",
+    "audio_features",
+]
+ASSETS = [*MEDIA_ASSETS, *FEATURE_ASSETS, "qdrant_index"]
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,14 @@ LINEAGE = {
     "raw_media": (set(), "media"),
     "captions": ({"raw_media"}, "media"),
     "frames": ({"raw_media"}, "media"),
+    "audio_windows": ({"raw_media"}, "media"),
     "clip_embeddings": ({"frames"}, "features"),
+    "text_embeddings": ({"captions"}, "features"),
     "depth_maps": ({"frames"}, "features"),
-    "qdrant_index": ({"clip_embeddings"}, "search"),
+    "frame_quality": ({"frames"}, "features"),
+    "prompt_scores": ({"clip_embeddings"}, "features"),
+    "audio_features": ({"audio_windows"}, "features"),
+    "qdrant_index": ({"clip_embeddings", "text_embeddings"}, "search"),
     "demo_training_run": ({"frames", "clip_embeddings", "depth_maps", "captions"}, "training"),
 }
 
@@ -63,9 +68,9 @@ def test_all_assets_but_the_training_run_are_partitioned_by_shard_with_one_backf
 def test_model_assets_queue_on_the_pool_gpu_and_index_builders_on_the_pool_index(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     pools = {name: graph.get(dg.AssetKey(name)).pools for name in LINEAGE}
-    assert pools["clip_embeddings"] == pools["depth_maps"] == {"gpu"}
+    assert pools["clip_embeddings"] == pools["text_embeddings"] == pools["depth_maps"] == {"gpu"}
     assert pools["qdrant_index"] == {"index"}
-    assert pools["frames"] == set()
+    assert pools["frames"] == pools["frame_quality"] == pools["prompt_scores"] == set()
 
 
 def test_every_column_of_an_asset_says_what_it_means(definitions: dg.Definitions) -> None:

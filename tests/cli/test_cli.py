@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.models import CommandInfo
 
-from mmfs.cli import main, plugins
+from mmfs.cli import plugins
 from mmfs.store import Store
+from tests.cli.conftest import Run
 from tests.conftest import add_frames, add_media, media_id
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run the command with these arguments: exit code, stdout, stderr with line breaks folded."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mmfs", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        return int(ended.value.code or 0), out, " ".join(err.split())
-
-    return call
 
 
 @pytest.fixture

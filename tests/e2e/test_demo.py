@@ -47,7 +47,10 @@ def test_the_demo_runs_from_rendered_scenes_to_a_training_epoch(folder: Path, mo
         "captions",
         "frames",
         "clip_embeddings",
+        "text_embeddings",
         "depth_maps",
+        "frame_quality",
+        "prompt_scores",
         "qdrant_index",
         "demo_training_run",
     ):
@@ -55,7 +58,8 @@ def test_the_demo_runs_from_rendered_scenes_to_a_training_epoch(folder: Path, mo
     store = open_store(folder / "store")
     infos = store.tables()
     assert infos["raw_media"].rows == 42
-    assert infos["clip_embeddings"].coverage == infos["depth_maps"].coverage == 1.0
+    for table in ("clip_embeddings", "text_embeddings", "depth_maps", "frame_quality", "prompt_scores"):
+        assert infos[table].coverage == 1.0, table
     assert infos["quarantine"].rows == 0
     assert f"{infos['frames'].rows:,} samples, each exactly once" in told
     assert float(re.search(r"recall@1 +([\d.]+)", told)[1]) >= 0.84  # type: ignore[index]
@@ -87,6 +91,9 @@ def test_own_pictures_join_the_store_and_are_labelled(folder: Path, monkeypatch:
     assert store.tables()["raw_media"].rows == 44, "equal bytes are one media"
     hits = store.search("light wall", space="captions", k=1)
     assert hits.table["uri"][0].as_py().endswith("light.jpg")
+    blank = store.sql("SELECT brightness, motion FROM frame_quality WHERE is_blank ORDER BY brightness")
+    assert [round(level) for level in blank["brightness"].to_pylist()] == [20, 230]
+    assert blank["motion"].to_pylist() == [0, 0]
 
 
 def test_a_store_of_other_models_is_left_alone(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
