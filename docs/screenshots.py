@@ -39,17 +39,27 @@ def main() -> None:
                 browser = playwright.chromium.launch(
                     executable_path=chosen.chromium, args=["--no-sandbox", "--disable-gpu"]
                 )
-                _take(browser.new_page(viewport={"width": 2000, "height": 1500}), url, chosen.out)
+                _lineage(browser.new_page(viewport={"width": 2000, "height": 1700}), url, chosen.out)
+                _assets(browser.new_page(viewport={"width": 2000, "height": 1500}), url, chosen.out)
         finally:
             os.killpg(ui.pid, signal.SIGTERM)
 
 
-def _take(page: Page, url: str, out: Path) -> None:
+def _lineage(page: Page, url: str, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     opened = quote(",".join(f"global@global:{group}" for group in GROUPS))
     page.goto(f"{url}/asset-groups?expanded={opened}", wait_until="networkidle")
+    page.wait_for_timeout(2000)
+    for _ in range(6):  # until all groups are in sight
+        page.locator('[aria-label="zoom_out"]').click()
     page.wait_for_timeout(8000)  # statuses arrive after the graph
     page.screenshot(path=out / "lineage.png")
+
+
+def _assets(page: Page, url: str, out: Path) -> None:
+    page.goto(f"{url}/assets/clip_embeddings?view=partitions&partition=000000", wait_until="networkidle")
+    page.wait_for_timeout(4000)
+    page.screenshot(path=out / "feature-run.png")
     for asset in ("frames", "depth_maps"):
         page.goto(f"{url}/assets/{asset}?view=partitions&partition=000000", wait_until="networkidle")
         page.get_by_text("Show Markdown").first.click(timeout=60_000)
