@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from mmfs.errors import FeatureError
 from mmfs.features.attempt import BadRow, ComputedRows, halving, is_out_of_memory
 from mmfs.features.batching import Batch, RowBatch, is_tensor, join
@@ -203,13 +205,18 @@ def _stream(device: Any) -> Any:
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
-def _owned(values: Batch, inputs: Batch) -> Batch:
-    """Values that share no memory with the inputs, whose memory is used again."""
-    theirs = {value.untyped_storage().data_ptr() for value in inputs.values() if is_tensor(value)}
-    return {
-        name: value.clone() if is_tensor(value) and value.untyped_storage().data_ptr() in theirs else value
-        for name, value in values.items()
-    }
+def _owned(value: Any, inputs: Batch) -> Any:
+    """A value that shares no memory with the inputs, whose memory is used again."""
+    if isinstance(value, Mapping):
+        return {name: _owned(one, inputs) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_owned(one, inputs) for one in value)
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if is_tensor(value):
+        theirs = {one.untyped_storage().data_ptr() for one in inputs.values() if is_tensor(one)}
+        return value.clone() if value.untyped_storage().data_ptr() in theirs else value
+    return value
 
 
 def _padded(values: Batch, more: int) -> Batch:

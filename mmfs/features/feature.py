@@ -220,7 +220,8 @@ class Feature:
 
         Returns:
             Every declared output with B rows: tensors or arrays for Vector and Scalar, lists for Text, tensors,
-            arrays or lists of them for Blob. Tensors may stay on the device; the runner fetches them.
+            arrays or lists of them for Blob. Tensors may stay on the device; the runner fetches them while the next
+            batch is computed, so every call returns new ones.
         """
         raise FeatureError(f"feature {type(self).__name__} has no compute method", mend="write compute(self, batch)")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,7 @@ class _Source:
     rows: pa.Table
     positions: Positions
 
+    @cached_property
     def previous(self) -> Positions:
         """For each upstream row, the row before in the same media; the row itself where there is none."""
         media = self.rows.column("media_id").combine_chunks()
@@ -86,7 +88,7 @@ class Upstream:
 
     def _rows(self, column: InputColumn, positions: Positions) -> pa.Table:
         source = self._sources[column.table]
-        places = source.previous() if column.is_previous else source.positions
+        places = source.previous if column.is_previous else source.positions
         return source.rows.take(places[positions])
 
 
@@ -139,7 +141,7 @@ def _fingerprints(spec: FeatureSpec, sources: dict[str, _Source]) -> list[tuple[
     ]
     for table in dict.fromkeys(column.table for column in spec.inputs if column.is_previous):
         source = sources[table]
-        before = source.rows.take(source.previous())
+        before = source.rows.take(source.previous)
         # With its key: another row may come between, whose fingerprint is the same.
         derived.append(
             pc.binary_join_element_wise(

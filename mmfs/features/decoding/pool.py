@@ -10,7 +10,7 @@ import atexit
 import os
 import selectors
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -165,7 +165,9 @@ class DecodePool:
         return process.end()
 
 
-_idle: dict[object, list[DecodePool]] = defaultdict(list)
+#: What a pool is kept for: its process, its size, and the variables that its processes were started with.
+Key = tuple[int, int, tuple[tuple[str, str], ...]]
+_idle: dict[Key, DecodePool] = {}
 
 
 @contextmanager
@@ -177,23 +179,20 @@ def decode_pool(workers: int) -> Iterator[DecodePool]:
         workers: Processes at once.
     """
     # Processes keep the environment that they were started in, and with it the credentials of buckets.
-    key = workers, tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith(("AWS_", "_MMFS"))))
-    kept = _idle[key]
-    pool = kept.pop() if kept else DecodePool(workers)
+    environment = sorted((k, v) for k, v in os.environ.items() if k.startswith(("AWS_", "_MMFS")))
+    key = os.getpid(), workers, tuple(environment)
+    pool = _idle.pop(key, None) or DecodePool(workers)
     try:
         yield pool
     except BaseException:
         pool.close()
         raise
-    kept.append(pool)
-    for other in [other for name, pools in _idle.items() for other in pools if name != key or other is not pool]:
-        other.close()
-    _idle.clear()
-    _idle[key] = [pool]
+    _close_idle()
+    _idle[key] = pool
 
 
 @atexit.register
 def _close_idle() -> None:
-    for pools in _idle.values():
-        for pool in pools:
-            pool.close()
+    """End the pool that is kept. Not one of a process that this one was forked from: its processes are at work."""
+    for key in [key for key in _idle if key[0] == os.getpid()]:
+        _idle.pop(key).close()
