@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from mmfs.client import FeatureStore, open_store
     from mmfs.errors import MmfsError
     from mmfs.features.feature import Blob, Feature, Scalar, Text, Vector, feature
-    from mmfs.settings import ClipConfig, DepthConfig, FramesConfig, Settings
+    from mmfs.settings import (
+        AudioConfig,
+        AudioFeaturesConfig,
+        ClipConfig,
+        DepthConfig,
+        FramesConfig,
+        PromptScoresConfig,
+        Settings,
+    )
     from mmfs.store.pins import Pin, Window
 
 __version__ = "0.1.0"
@@ -38,15 +46,20 @@ _HOMES = {
     "Text": "mmfs.features.feature",
     "Vector": "mmfs.features.feature",
     "feature": "mmfs.features.feature",
+    "AudioConfig": "mmfs.settings",
+    "AudioFeaturesConfig": "mmfs.settings",
     "ClipConfig": "mmfs.settings",
     "DepthConfig": "mmfs.settings",
     "FramesConfig": "mmfs.settings",
+    "PromptScoresConfig": "mmfs.settings",
     "Settings": "mmfs.settings",
     "Pin": "mmfs.store.pins",
     "Window": "mmfs.store.pins",
 }
 
 __all__ = [
+    "AudioConfig",
+    "AudioFeaturesConfig",
     "Blob",
     "ClipConfig",
     "DepthConfig",
@@ -55,6 +68,7 @@ __all__ = [
     "FramesConfig",
     "MmfsError",
     "Pin",
+    "PromptScoresConfig",
     "Scalar",
     "Settings",
     "Text",

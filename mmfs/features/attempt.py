@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from mmfs.errors import FeatureError, ModelError
+from mmfs.errors import FeatureError, MmfsError
 from mmfs.features.batching import RowBatch
 from mmfs.features.outputs import NotFiniteError
 from mmfs.media.info import Reason
@@ -46,16 +46,16 @@ def halving(
         What came out, in order, and the rows that failed alone.
 
     Raises:
-        FeatureError: Raised by the step: the outputs are not what was declared.
-        ModelError: Raised by the step.
+        MmfsError: Raised by the step, as when outputs are not what was declared.
+        ImportError: Raised by the step: a library is missing.
     """
     if failure is None:
         try:
             return [step(rows)], []
         except Exception as error:
             failure = error
-    if isinstance(failure, FeatureError | ModelError):
-        raise failure
+    if isinstance(failure, MmfsError | ImportError):
+        raise failure  # no fault of a row
     if len(rows) == 1:
         return [], [BadRow(rows.positions[0], _reason(failure), failure_text(failure))]
     good: list[Result] = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from mmfs.errors import ModelError
-from mmfs.features.clip_source import SETTING, ClipSource, embedding_dim, fetch_clip
+from mmfs.features.clip_source import SETTING, ClipSource, embedding_dim, fetch_clip, tokenizer_digest
 from mmfs.features.precision import Precision, autocast
 from mmfs.features.resize import open_clip_pictures
 from mmfs.features.weights import require_finite
@@ -97,7 +97,7 @@ def load_clip(config: ClipConfig, device: str) -> ClipModel:
     """
     with _loading:
         source = fetch_clip(config)
-        key = (source.identity, device)
+        key = (source.identity + tokenizer_digest(config), device)
         model = _in_use.get(key)
         if model is None:
             model = _in_use[key] = ClipModel(source, device)
@@ -167,4 +167,4 @@ def _build_tokenizer(source: ClipSource) -> Any:
 
 #: What features reach through the model and what changes none of their results: where its files come from, for which
 #: the weights digest stands, checks that only refuse, and silence.
-NEUTRAL = (fetch_clip, embedding_dim, require_finite, _no_warning_of_random_weights)
+NEUTRAL = (fetch_clip, embedding_dim, tokenizer_digest, require_finite, _no_warning_of_random_weights)

@@ -110,6 +110,19 @@ def embedding_dim(config: ClipConfig) -> int:
     return config.dim
 
 
+def tokenizer_digest(config: ClipConfig) -> str:
+    """Digest of the tokenizer's files where the model brings its own; open_clip's own tokenizers are its code.
+
+    Raises:
+        ModelError: As `find_clip`.
+    """
+    scheme, _, folder = find_clip(config).build.partition(":")
+    if scheme != "local-dir":
+        return ""
+    found = {path for pattern in _TOKENIZER for path in Path(folder).glob(pattern) if path.is_file()}
+    return files_digest(sorted(found))
+
+
 def _in_directory(directory: Path, *, repo: str | None) -> ClipSource:
     path = directory / _CONFIG
     try:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class Launched:
     """A batch on its way: what came out, on the host as soon as ``done`` says so, or why nothing did."""
 
     rows: RowBatch
+    padded_rows: int
     outputs: Any = None
     done: Any = None
     failure: Exception | None = None
@@ -65,7 +66,7 @@ class BusyTime:
 
 
 class DeviceStage:
-    """Runs a loaded feature's steps on its device.
+    """Runs a loaded feature's steps on its device. Use as a context manager.
 
     Attributes:
         prepared: Time in `prepare`.
@@ -80,11 +81,20 @@ class DeviceStage:
         self._feature = feature
         self._device = torch.device(feature.device or "cpu")
         self._is_cuda = self._device.type == "cuda"
+        self._current = torch.cuda.device(self._device) if self._is_cuda else nullcontext()
         self._copies = _stream(self._device) if self._is_cuda else None
         self.prepared = BusyTime()
         self.computed = BusyTime()
         self.batch_size = feature.batch_size
         self.at: RowBatch | None = None
+
+    def __enter__(self) -> Self:
+        # Streams, events and pinned memory are those of the current device, which need not be the first one.
+        self._current.__enter__()
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        self._current.__exit__(*details)
 
     def prepare(self, rows: RowBatch) -> tuple[list[RowBatch], list[BadRow]]:
         """Prepare rows of one raw shape; the result shares no memory with them."""
@@ -100,17 +110,18 @@ class DeviceStage:
 
         return halving(step, rows)
 
-    def launch(self, rows: RowBatch) -> Launched:
-        """Begin to compute a batch."""
+    def launch(self, rows: RowBatch, *, pad: bool = True) -> Launched:
+        """Begin to compute a batch, filled up to the batch size on CUDA."""
         import torch
 
-        values = _padded(rows.values, self.batch_size - len(rows)) if self._is_cuda else rows.values
+        padded = max(len(rows), self.batch_size) if self._is_cuda and pad else len(rows)
         try:
+            values = _padded(rows.values, padded - len(rows))
             with torch.inference_mode(), self.computed.measured(is_cuda=self._is_cuda):
                 outputs = self._feature.compute(dict(values))
-            return Launched(rows, *self._fetch(outputs))
+            return Launched(rows, padded, *self._fetch(outputs))
         except Exception as error:
-            return Launched(rows, failure=error)
+            return Launched(rows, padded, failure=error)
 
     def collect(self, launched: Launched) -> tuple[list[ComputedRows], list[BadRow]]:
         """Wait for a batch: the rows that came out, in order, and those that cannot be computed.
@@ -124,13 +135,13 @@ class DeviceStage:
                 return [self._finished(launched)], []
             except Exception as error:
                 launched.failure = error
-        if is_out_of_memory(launched.failure) and len(launched.rows) > 1:
-            self._need_less_memory()
+        self._note_memory(launched)
 
         def step(some: RowBatch) -> ComputedRows:
             self.at = some
-            again = self.launch(some)
+            again = self.launch(some, pad=False)
             if again.failure is not None:
+                self._note_memory(again)
                 raise again.failure
             return self._finished(again)
 
@@ -140,16 +151,16 @@ class DeviceStage:
         if launched.done is not None:
             launched.done.synchronize()
         rows = len(launched.rows)
-        columns = checked_outputs(self._feature, launched.outputs, max(rows, self._padded_rows(rows)))
+        columns = checked_outputs(self._feature, launched.outputs, launched.padded_rows)
         return ComputedRows(launched.rows.positions, {name: column[:rows] for name, column in columns.items()})
 
-    def _padded_rows(self, rows: int) -> int:
-        return max(rows, self.batch_size) if self._is_cuda else rows
-
-    def _need_less_memory(self) -> None:
+    def _note_memory(self, launched: Launched) -> None:
+        """Make batches smaller from here on, where one had too little memory."""
+        if not is_out_of_memory(launched.failure):
+            return
         import torch
 
-        self.batch_size = max(1, self.batch_size // 2)
+        self.batch_size = max(1, min(self.batch_size, launched.padded_rows // 2))
         if self._is_cuda:
             torch.cuda.empty_cache()
 
@@ -210,13 +221,22 @@ def _owned(value: Any, inputs: Batch) -> Any:
     if isinstance(value, Mapping):
         return {name: _owned(one, inputs) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_owned(one, inputs) for one in value)
+        owned = [_owned(one, inputs) for one in value]
+        return owned if isinstance(value, list) else tuple(owned)
     if isinstance(value, np.ndarray):
         return value.copy()
     if is_tensor(value):
-        theirs = {one.untyped_storage().data_ptr() for one in inputs.values() if is_tensor(one)}
-        return value.clone() if value.untyped_storage().data_ptr() in theirs else value
+        return value.clone() if any(_overlap(value, one) for one in inputs.values() if is_tensor(one)) else value
     return value
+
+
+def _overlap(one: Any, other: Any) -> bool:
+    """Whether two tensors may lie in the same memory, however they came by it."""
+    if one.device != other.device:
+        return False
+    first, second = one.untyped_storage(), other.untyped_storage()
+    start, other_start = first.data_ptr(), second.data_ptr()
+    return bool(start < other_start + second.nbytes() and other_start < start + first.nbytes())
 
 
 def _padded(values: Batch, more: int) -> Batch:

@@ -199,7 +199,8 @@ class Feature:
         """Bring rows of one shape into the form that is computed, usually by resizing to the model's size.
 
         Rows whose prepared tensors have the same shapes share a batch of `compute`, whatever shapes they came in.
-        Results must not depend on which rows are prepared together.
+        Results must not depend on which rows are prepared together. What comes in is not yours to change in place: it
+        is used again where a batch fails.
 
         Args:
             batch: Input column -> values of b rows (b varies): uint8 ``[b, 3, H, W]`` for pictures (channels last in
@@ -212,7 +213,7 @@ class Feature:
         return batch
 
     def compute(self, batch: dict[str, Any]) -> Mapping[str, Any]:
-        """Compute B rows.
+        """Compute B rows. What comes in is not yours to change in place: it is used again where a batch fails.
 
         Args:
             batch: What `prepare` returned, put together to B rows: tensors ``[B, ...]`` on the feature's device, and

@@ -1,8 +1,9 @@
 """What a run will cost, from what earlier ones cost.
 
-The wall time of a run is ``load_s + shards * shard_s + rows * row_s``: the model is loaded once, every shard has its
-fixed part (comparing, committing), every row its share. The three are fitted to the recorded costs by weighted medians,
-so that one slow run does not spoil them; a run counts towards ``row_s`` by the rows it computed.
+The wall time of a run is ``load_s + shards * shard_s + rows * row_s``: once the model is loaded and processes are
+started, every shard has its fixed part (comparing, committing), every row its share. The three come from the recorded
+costs by weighted medians, so that one slow run does not spoil them; a run counts towards ``row_s`` by the rows it
+computed. Where a run told its stages, what is no stage is fixed; else both are told apart by shards of different sizes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 #: Fixed and proportional part can be told apart when the largest shard has so many times the rows of the smallest.
 _SPREAD = 1.5
 #: A commit records what came before it, so its own time has to be added: a local disk's.
-_COMMIT_S = 0.03
+_COMMIT_S = 0.015
 #: A model that was there already takes less than this share of the time to load it.
 _LOADED = 0.2
 
@@ -34,7 +35,7 @@ class Rates:
     Attributes:
         device: Name of the device.
         rows: Rows that were measured.
-        load_s: Seconds to load the model.
+        load_s: Seconds that come once: to load the model, and what else the first shard of a process waits for.
         shard_s: Seconds a shard, whatever its rows.
         row_s: Seconds a row, of wall time.
         row_device_s: Seconds a row that the device works.
@@ -91,22 +92,20 @@ def fitted(costs: Sequence[Cost]) -> Rates:
     (0.5, 0.015)
     """
     rows = np.array([cost.rows for cost in costs], float)
-    wall = np.array([cost.wall_s for cost in costs])
-    loads = np.array([cost.load_s for cost in costs])
-    shard_s, row_s = _line(rows, wall)
+    load_s, shard_s, row_s = _by_stages(costs, rows) or _by_size(costs, rows)
 
-    def per_row(total: Floats) -> float:
-        return weighted_median(total / rows, rows)
+    def per_row(total: Sequence[float]) -> float:
+        return weighted_median(np.array(total, float) / rows, rows)
 
     return Rates(
         device=costs[0].device,
         rows=int(rows.sum()),
-        load_s=float(np.median(loads[loads >= _LOADED * loads.max()])),
+        load_s=load_s,
         shard_s=shard_s,
         row_s=row_s,
-        row_device_s=per_row(np.array([cost.device_s for cost in costs])),
-        row_read_s=per_row(np.array([cost.read_s for cost in costs])),
-        row_pack_bytes=per_row(np.array([cost.pack_bytes for cost in costs], float)),
+        row_device_s=per_row([cost.device_s for cost in costs]),
+        row_read_s=per_row([cost.read_s for cost in costs]),
+        row_pack_bytes=per_row([cost.pack_bytes for cost in costs]),
         row_table_bytes=weighted_median(np.array([cost.table_bytes_per_row for cost in costs]), rows),
     )
 
@@ -159,21 +158,36 @@ def weighted_median(values: Floats, weights: Floats) -> float:
     return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
 
 
-def _line(rows: Floats, wall: Floats) -> tuple[float, float]:
-    """Seconds a shard and seconds a row: the median slope between pairs of runs, by how far apart they are."""
-    ratio = weighted_median(wall / rows, rows)
+def _by_stages(costs: Sequence[Cost], rows: Floats) -> tuple[float, float, float] | None:
+    """Seconds once, a shard and a row, where all runs told how long their stages took."""
+    wall, load = (np.array([getattr(cost, name) for cost in costs]) for name in ("wall_s", "load_s"))
+    # Stages that overlap can take longer together than the run did.
+    staged = np.minimum(wall, [cost.read_s + cost.device_s + cost.write_s for cost in costs])
+    if not staged.all():
+        return None
+    fixed, first = wall - staged, load >= _LOADED * load.max()
+    shard_s = float(np.median(fixed[~first])) if not first.all() else 0.0
+    once_s = max(float(np.median(load[first])), float(np.median((load + fixed)[first])) - shard_s)
+    return once_s, shard_s, weighted_median(staged / rows, rows)
+
+
+def _by_size(costs: Sequence[Cost], rows: Floats) -> tuple[float, float, float]:
+    """Seconds once, a shard and a row, from shards of different sizes: the median slope between pairs of them."""
+    wall = np.array([cost.wall_s for cost in costs])
+    load = np.array([cost.load_s for cost in costs])
+    load_s, ratio = float(np.median(load[load >= _LOADED * load.max()])), weighted_median(wall / rows, rows)
     if rows.max() < _SPREAD * rows.min():
-        return 0.0, ratio
+        return load_s, 0.0, ratio
     first, second = np.triu_indices(len(rows), 1)
     apart = rows[second] - rows[first]
     first, second, apart = first[apart != 0], second[apart != 0], apart[apart != 0]
     slope = weighted_median((wall[second] - wall[first]) / apart, np.abs(apart))
     if slope <= 0:  # short runs took longer than long ones: they were held up, and say nothing about a shard
-        return 0.0, ratio
+        return load_s, 0.0, ratio
     # The fixed part shows best in short runs, the rate in those that computed much.
     shard_s = weighted_median(wall - slope * rows, 1 / np.maximum(wall, 1e-9))
     shard_s = min(max(0.0, shard_s), float(wall.min()))
-    return shard_s, weighted_median((wall - shard_s) / rows, rows)
+    return load_s, shard_s, weighted_median((wall - shard_s) / rows, rows)
 
 
 def _device(cost: Cost) -> str:

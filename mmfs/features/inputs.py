@@ -120,7 +120,9 @@ def read_upstream(
     def rows_of(name: str, columns: Sequence[str]) -> pa.Table:
         if name in predicted:
             return predicted[name].rows
-        return store.tables.read(name, columns=_stored_columns(specs[name], columns if values else []), shard=shard)
+        # Rows of media carry no fingerprint: what is read of them stands for itself.
+        read = columns if values or not specs[name].is_derived else []
+        return store.tables.read(name, columns=_stored_columns(specs[name], read), shard=shard)
 
     tables = {name: rows_of(name, columns) for name, columns in wanted.items()}
     own_grain = [name for name in wanted if specs[name].grain == spec.grain]
@@ -133,12 +135,20 @@ def read_upstream(
 
 
 def _fingerprints(spec: FeatureSpec, sources: dict[str, _Source]) -> list[tuple[str, ...]]:
-    """For each upstream row: the fingerprint of its row in every table, and of the row before where that is read."""
+    """For each upstream row: the fingerprint of its row in every table, the values read where rows have none, and the
+    fingerprint of the row before where that is read."""
     derived = [
         source.rows.column("fingerprint").take(source.positions).to_pylist()
         for source in sources.values()
         if source.spec.is_derived
     ]
+    plain = [column for column in spec.inputs if not sources[column.table].spec.is_derived]
+    if plain:
+        values = [
+            sources[column.table].rows.column(column.column).take(sources[column.table].positions).to_pylist()
+            for column in plain
+        ]
+        derived.append([repr(row) for row in zip(*values, strict=True)])
     for table in dict.fromkeys(column.table for column in spec.inputs if column.is_previous):
         source = sources[table]
         before = source.rows.take(source.previous)

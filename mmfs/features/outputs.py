@@ -12,9 +12,9 @@ from mmfs.features.feature import Blob, Feature, Output, Text, Vector
 
 #: By codec: dtype, how many axes an array may have, and that in words.
 _BLOBS: dict[str, tuple[Any, Sequence[int], str]] = {
-    "depth16": (np.float32, (2,), "2"),
-    "jpeg": (np.uint8, (3,), "3"),
-    "array16": (np.float32, range(1, 5), "1 to 4"),
+    "depth16": (np.float32, (2,), "2 axes"),
+    "jpeg": (np.uint8, (3,), "3 axes, [H, W, 3]"),
+    "array16": (np.float32, range(1, 5), "1 to 4 axes"),
 }
 
 
@@ -60,8 +60,8 @@ def _column(feature: Feature, name: str, output: Output, value: Any, rows: int) 
         dtype, axes, said = _BLOBS[output.codec]
         arrays = [np.ascontiguousarray(_numpy(one), dtype=dtype) for one in value]
         for array in arrays:
-            if array.ndim not in axes:
-                raise wrong(f"an array of shape {list(array.shape)}", f"{output.codec} needs {said} axes")
+            if array.ndim not in axes or (output.codec == "jpeg" and array.shape[-1] != 3):
+                raise wrong(f"an array of shape {list(array.shape)}", f"{output.codec} needs {said}")
         return [_finite(name, array) for array in arrays]
     array = _numpy(value)
     shape: tuple[int, ...] = (rows,)

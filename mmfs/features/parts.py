@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mmfs.errors import StoreError
 from mmfs.features.attempt import BadRow
 from mmfs.features.inputs import Positions, Upstream, find_rows
 from mmfs.media.info import Reason
@@ -99,10 +100,20 @@ class ShardParts:
                 wanted[place[mine]] = False
             for one in _failed(table):
                 position = _position(upstream, fingerprints, one)
-                if position is not None and wanted[position]:
+                if position is not None and wanted[position] and one["reason"] in set(Reason):
                     bad.append(BadRow(position, Reason(one["reason"]), one["message"]))
                     wanted[position] = False
         return Adopted(rows, bad, np.flatnonzero(wanted))
+
+    def require_packs(self, rows: pa.Table) -> None:
+        """Raise a StoreError unless every pack that rows name is there: a vacuum may have met those of an old part."""
+        for pack in rows.column("pack").unique().to_pylist() if "pack" in rows.column_names else ():
+            if not self._objects.exists(pack):
+                raise StoreError(
+                    f"{pack} is gone: a vacuum took it before it was committed",
+                    where=self._objects.url,
+                    mend="run again; its rows will be computed anew",
+                )
 
     def clear(self) -> None:
         """Remove all parts: what they hold is committed, or of no use."""
@@ -113,7 +124,10 @@ class ShardParts:
         """A part whose bytes are what they were, and whose packs are there."""
         if not path.endswith(_SUFFIX):
             return None
-        data = self._objects.get(path)
+        try:
+            data = self._objects.get(path)
+        except StoreError:
+            return None  # another run of the shard has committed it meanwhile
         if _name(data) != path.rpartition("/")[2]:
             log.warning("part %s is damaged and will be computed again", path)
             return None

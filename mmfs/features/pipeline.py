@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-from mmfs.features.attempt import blame
+from mmfs.features.attempt import BadRow, blame
 from mmfs.features.batching import RowBatch, ShapeBuckets
 from mmfs.features.device_stage import DeviceStage, Launched
 from mmfs.features.reading import Chunk
@@ -70,11 +70,14 @@ class Pipeline:
             self._gauges.waiting_chunks += chunk.waiting
             self._results.give_up(chunk.bad)
             prepared: list[RowBatch] = []
+            failed: list[BadRow] = []
             for group in chunk.groups:
                 good, bad = self._stage.prepare(group)
-                blame(self._table, good, bad)
-                self._results.give_up(bad)
                 prepared += good
+                failed += bad
+            # Not by group: rows of one shape that cannot be prepared are a matter of their shape.
+            blame(self._table, prepared, failed)
+            self._results.give_up(failed)
             for rows in _in_order(prepared):
                 yield from self._buckets.add(rows)
         yield from self._buckets.rest()

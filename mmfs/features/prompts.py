@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from mmfs.errors import FeatureError
 from mmfs.features.clip_model import NEUTRAL, load_clip
-from mmfs.features.clip_source import fetch_clip, find_clip
+from mmfs.features.clip_source import fetch_clip, find_clip, tokenizer_digest
 from mmfs.features.feature import Feature, Output, Scalar, feature
-from mmfs.features.fingerprint import fingerprint_parts
+from mmfs.ids import digest
 from mmfs.settings import ClipConfig, PromptScoresConfig, Settings
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class PromptScores(Feature):
         self.clip = self.clip or settings.clip
 
     def weights_digest(self) -> str:
-        """Digest of the model of the embeddings; of its name where the weights are not here."""
-        return find_clip(self._clip).identity
+        """Digest of the model of the embeddings and its tokenizer; of its name where the weights are not here."""
+        return digest(find_clip(self._clip).identity, tokenizer_digest(self._clip))
 
     def fetch_weights(self) -> None:
         """Bring the weights to this machine.
@@ -78,7 +78,7 @@ class PromptScores(Feature):
             FeatureError: It names both.
         """
         [table] = self.spec.tables
-        info, weights = recorded[table], fingerprint_parts(self).weights
+        info, weights = recorded[table], digest(find_clip(self._clip).identity)
         if (found := info.get("fingerprint.weights")) not in (None, weights):
             raise FeatureError(
                 f"{table} was computed with {info.get('model', 'another model')} (weights {found[:12]}), but the "

@@ -75,8 +75,10 @@ def read_chunks(
         chunk, done = reader.answer(asked)
         yield Chunk(chunk.groups, chunk.bad, waiting)
         pool.release(asked.task)
-        if done < len(asked.positions):
-            # Large arrays: from here on, tasks are no larger than what had room.
+        if done == len(asked.positions):
+            rows = min(_TASK_ROWS, 2 * rows)
+        else:
+            # Large arrays: tasks to come are no larger than what had room.
             rows = max(1, min(rows, done))
             pending.appendleft(reader.ask(asked.positions[done:], first=True))
 
@@ -101,10 +103,11 @@ class _Reader:
     def ask(self, positions: Positions, *, first: bool = False) -> _Asked:
         """Have the blobs of some rows decoded, each once, however many rows need it."""
         number_of: dict[tuple[str, BlobRef], int] = {}
-        places = {
-            name: [number_of.setdefault((codec, ref), len(number_of)) for ref in self._upstream.refs(name, positions)]
-            for name, codec in self._codecs.items()
-        }
+        refs = {name: self._upstream.refs(name, positions) for name in self._codecs}
+        places: dict[str, list[int]] = {name: [] for name in self._codecs}
+        for row in range(len(positions)):  # row by row, so that a task that is done in part has whole rows
+            for name, codec in self._codecs.items():
+                places[name].append(number_of.setdefault((codec, refs[name][row]), len(number_of)))
         blobs = list(number_of)
         told = [(codec, ref.pack, ref.offset, ref.length, ref.crc32) for codec, ref in blobs]
         return _Asked(positions, blobs, places, self._pool.submit(self._store.url, told, first=first))

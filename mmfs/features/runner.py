@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from mmfs.errors import FeatureError
 from mmfs.features.attempt import BadRow
+from mmfs.features.code.reach import changed_files
 from mmfs.features.committing import commit_rows
 from mmfs.features.decoding.pool import DecodePool, decode_pool
 from mmfs.features.device import resolve_device
@@ -75,7 +76,7 @@ def run_feature(
     killed left in parts is taken over.
 
     Args:
-        device: As in the setting ``device``; default: that setting.
+        device: As in the setting ``device``; default: that setting, or the CPU for features that need no GPU.
         progress: Called after every batch with the rows done and the rows to do.
         part_limits: When what was computed so far is made durable.
 
@@ -89,7 +90,8 @@ def run_feature(
     work = compare(store, feature, shard)
     with _decoders(store, work) as pool:
         if len(work.todo):
-            name = resolve_device(device or store.settings.device)
+            _require_code_as_imported(feature)
+            name = resolve_device(device or (store.settings.device if feature.needs_gpu else "cpu"))
             loading = time.perf_counter()
             feature.load(name)
             load_s = time.perf_counter() - loading
@@ -102,6 +104,7 @@ def run_feature(
         parts = ShardParts(store.objects, spec.name, shard)
         made = _make(store, feature, spec, work, parts, pool, progress, part_limits or PartLimits(), began + load_s)
     committing = time.perf_counter()
+    parts.require_packs(made.rows)
     record_bad_rows(store, work, made.bad, now_us=time.time_ns() // 1000)
     cost = Cost(
         rows=made.computed,
@@ -109,6 +112,7 @@ def run_feature(
         load_s=load_s,
         device_s=made.prepare_s + made.model_s,
         read_s=made.gauges.read_s,
+        write_s=made.gauges.write_s,
         device=device_name(name or "cpu"),
         pack_bytes=made.blob_bytes,
         batch_size=made.batch_size,
@@ -141,6 +145,20 @@ def run_feature(
         version=commit.version,
         changed=commit.changed,
     )
+
+
+def _require_code_as_imported(feature: Feature) -> None:
+    """Refuse to compute by code that is not what the fingerprint says: it was edited under this process.
+
+    Raises:
+        FeatureError: A file that the feature reaches changed since this process first looked.
+    """
+    if changed := changed_files(type(feature)):
+        raise FeatureError(
+            f"{changed[0]} changed since this process imported it",
+            where=f"feature {feature.spec.table}",
+            mend="start the process again, so that rows are computed by the code that their fingerprint names",
+        )
 
 
 @contextmanager
@@ -182,13 +200,14 @@ def _make(
                     progress(done_before + results.rows + len(results.bad), len(work.todo))
 
             chunks = read_chunks(store, work.upstream, adopted.todo, pool, plain_rows=feature.batch_size)
-            with _naming_rows(work, stage):
-                Pipeline(spec.name, stage, results, made.gauges, done).run(chunks)
-            made.prepare_s, made.model_s = stage.prepared.seconds, stage.computed.seconds
-            made.batch_size = stage.batch_size
-            made.ratio_to_bare = ratio_to_bare(
-                stage, made.gauges, rows=results.rows, working_s=time.perf_counter() - began
-            )
+            with stage:
+                with _naming_rows(work, stage):
+                    Pipeline(spec.name, stage, results, made.gauges, done).run(chunks)
+                made.prepare_s, made.model_s = stage.prepared.seconds, stage.computed.seconds
+                made.batch_size = stage.batch_size
+                made.ratio_to_bare = ratio_to_bare(
+                    stage, made.gauges, rows=results.rows, working_s=time.perf_counter() - began
+                )
         writing = time.perf_counter()
         computed = results.table()
         made.gauges.write_s += time.perf_counter() - writing

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mmfs.features.clip_model import NEUTRAL
+from mmfs.features.clip_source import tokenizer_digest
 from mmfs.features.clip_space import ClipSpaceFeature
 from mmfs.features.feature import feature
+from mmfs.ids import digest
 
 
 @feature(
@@ -22,6 +24,10 @@ class TextEmbeddings(ClipSpaceFeature):
     Captions and frames lie in one space, so that either finds the other: a text, a picture or a vector is a query of
     both tables. ``prepare`` makes tokens, ``compute`` embeds them.
     """
+
+    def weights_digest(self) -> str:
+        """Digest of architecture, weights and tokenizer; of their name where the weights are not here."""
+        return digest(super().weights_digest(), tokenizer_digest(self.config))
 
     def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Tokens of captions, int64 ``[b, context]``; a caption that is null counts as empty."""

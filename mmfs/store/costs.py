@@ -37,6 +37,7 @@ class Cost:
         load_s: Time to load the model; 0 where it was loaded before.
         device_s: Time the device was at work.
         read_s: Part of ``wall_s`` that went into waiting for inputs to be read and decoded.
+        write_s: Part of ``wall_s`` that went into encoding and writing, as far as nothing hid it.
         device: Name of the device, as people know it.
         pack_bytes: Bytes written into packs.
         batch_size: Rows a batch; 0 where there are none.
@@ -49,6 +50,7 @@ class Cost:
     load_s: float = 0.0
     device_s: float = 0.0
     read_s: float = 0.0
+    write_s: float = 0.0
     device: str = "cpu"
     pack_bytes: int = 0
     batch_size: int = 0
@@ -81,7 +83,7 @@ def recorded_cost(cost: Cost, *, before: Mapping[str, str] | None = None, kept: 
     told = {f"{_LIBRARY}{name}": version for name, version in sorted(libraries.items())}
     if older.get(f"{_COST}device") == cost.device and cost.rows < _FEW * int(older[f"{_COST}rows"]):
         return {name: text for name, text in older.items() if name.startswith(_COST)} | told
-    numbers = {name: getattr(cost, name) for name in ("wall_s", "load_s", "device_s", "read_s")}
+    numbers = {name: getattr(cost, name) for name in ("wall_s", "load_s", "device_s", "read_s", "write_s")}
     return {
         f"{_COST}rows": str(cost.rows),
         **{f"{_COST}{name}": f"{value:.6f}" for name, value in numbers.items()},
@@ -102,6 +104,7 @@ def cost_in(info: Mapping[str, str]) -> Cost | None:
         load_s=float(info[f"{_COST}load_s"]),
         device_s=float(info[f"{_COST}device_s"]),
         read_s=float(info[f"{_COST}read_s"]),
+        write_s=float(info[f"{_COST}write_s"]),
         device=info[f"{_COST}device"],
         pack_bytes=int(info[f"{_COST}pack_bytes"]),
         batch_size=int(info[f"{_COST}batch_size"]),

@@ -145,21 +145,23 @@ class DeltaLog:
         return {f"{name}/{path}" for path in found}
 
     def add_columns(self, name: str, columns: Sequence[Column]) -> None:
-        """Add columns, which are null in the rows there are."""
+        """Add columns, which are null in the rows there are.
+
+        Raises:
+            ConflictError: Somebody else changed the table first.
+        """
         fields = Schema.from_arrow(pa.schema([column.field() for column in columns])).fields
-        try:
-            with delta_errors(name):
-                self.open(name).alter.add_columns(fields)
-        except ConflictError as error:
-            raise StoreError(str(error), where=name, mend="run again") from error
+        with delta_errors(name):
+            self.open(name).alter.add_columns(fields)
 
     def set_column_metadata(self, name: str, column: str, metadata: dict[str, str]) -> None:
-        """Change what a column says about itself."""
-        try:
-            with delta_errors(name):
-                self.open(name).alter.set_column_metadata(column, metadata)
-        except ConflictError as error:
-            raise StoreError(str(error), where=name, mend="run again") from error
+        """Change what a column says about itself.
+
+        Raises:
+            ConflictError: Somebody else changed the table first.
+        """
+        with delta_errors(name):
+            self.open(name).alter.set_column_metadata(column, metadata)
 
     def _shared(self, name: str, use: str) -> tuple[threading.Lock, DeltaTable]:
         found = self._handles.get((name, use))

@@ -16,7 +16,7 @@ from mmfs.errors import StalePlanError, StoreError
 from mmfs.schemas import BASE_TABLES, TableSpec
 from mmfs.store.arrays import empty_table, repeated_text
 from mmfs.store.commit import Commit, ShardState, commit_shard, stale
-from mmfs.store.delta import DataFile, DeltaLog, Snapshot
+from mmfs.store.delta import ConflictError, DataFile, DeltaLog, Snapshot
 from mmfs.store.digest import combined_digest, content_digest
 from mmfs.store.faults import fault_point
 from mmfs.store.names import Catalog
@@ -46,6 +46,7 @@ class Tables:
         self._objects = objects
         self.log = DeltaLog(objects, keep_log_days=keep_log_days)
         self._ensured: dict[str, TableSpec] = {}
+        self._known: dict[str, TableSpec] = {}
         self._lock = threading.Lock()
 
     def ensure(self, spec: TableSpec) -> None:
@@ -61,13 +62,10 @@ class Tables:
                 f"{spec.name!r} cannot name a table", mend="use a-z, 0-9 and _, and no folder of the store"
             )
         if self.log.exists(spec.name) or not self.log.create(spec):
-            change = change_to(self.log.snapshot(spec.name).spec, spec)
-            if change.added:
-                self.log.add_columns(spec.name, change.added)
-            for column, metadata in change.vectors.items():
-                self.log.set_column_metadata(spec.name, column, metadata)
+            self._change_to(spec)
         with self._lock:
             self._ensured[spec.name] = spec
+            self._known.pop(spec.name, None)
 
     def spec(self, name: str) -> TableSpec:
         """The table's columns, key and grain, as the table itself keeps them."""
@@ -75,7 +73,7 @@ class Tables:
 
     def catalog(self) -> Catalog:
         """All tables, for WHERE to resolve names by."""
-        return Catalog({name: self._ensured.get(name) or self._remembered(name) for name in self.names()})
+        return Catalog({name: self._known.get(name) or self._remembered(name) for name in self.names()})
 
     def names(self) -> list[str]:
         """All tables, sorted."""
@@ -254,7 +252,21 @@ class Tables:
     def _remembered(self, name: str) -> TableSpec:
         spec = self.spec(name)
         with self._lock:
-            return self._ensured.setdefault(name, spec)
+            return self._known.setdefault(name, spec)
+
+    def _change_to(self, spec: TableSpec) -> None:
+        """Give a table the columns it lacks, however many do so at the same time."""
+        for attempt in range(_REPLANS):
+            change = change_to(self.log.snapshot(spec.name).spec, spec)
+            try:
+                if change.added:
+                    self.log.add_columns(spec.name, change.added)
+                for column, metadata in change.vectors.items():
+                    self.log.set_column_metadata(spec.name, column, metadata)
+                return
+            except ConflictError as error:
+                if attempt == _REPLANS - 1:
+                    raise StoreError(str(error), where=spec.name, mend="run again") from error
 
     def _read_files(self, files: Sequence[DataFile], schema: pa.Schema) -> list[pa.Table]:
         names = [field.name for field in schema]

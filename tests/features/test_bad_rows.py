@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from mmfs.codecs import encode_jpeg
-from mmfs.errors import FeatureError, IntegrityError
-from mmfs.features.feature import Feature, Scalar, Vector, feature
+from mmfs.errors import FeatureError, IntegrityError, StoreError
+from mmfs.features.feature import Blob, Feature, Scalar, Vector, feature
 from mmfs.features.runner import run_feature
 from mmfs.store import Store
+from mmfs.store.faults import arm
 from tests.features.tiny import SHARD, media_id, picture
 
 
@@ -105,6 +106,50 @@ def test_a_row_that_kills_the_decoding_process_is_named_and_the_rest_is_computed
     [(key, row)] = _quarantined(store).items()
     assert (key, row["reason"]) == (f"{media_id(7)}:0", "crashed")
     assert "SIGSEGV" in row["message"]
+
+
+def test_rows_of_a_shape_that_cannot_be_prepared_cost_themselves_alone(
+    store: Store, frames: Callable[..., None], means: type[Means], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(self: Means, batch: dict[str, Any]) -> dict[str, Any]:
+        if batch["frames.image"].shape[-1] == 8:
+            raise ValueError("too small")
+        return {"mean": batch["frames.image"].float().mean(dim=(1, 2, 3))}
+
+    monkeypatch.setattr(means, "prepare", prepare)
+    frames(range(20), sizes=((8, 8), (48, 64)))
+    report = run_feature(store, means(), SHARD)
+    assert (report.computed, report.quarantined) == (10, 10)
+
+
+def test_a_library_that_is_missing_is_no_fault_of_the_rows(
+    store: Store, frames: Callable[..., None], means: type[Means], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compute(self: Means, batch: dict[str, Any]) -> dict[str, Any]:
+        raise ImportError("No module named 'flash_attn'")
+
+    frames(range(3))
+    monkeypatch.setattr(means, "compute", compute)
+    with pytest.raises(ImportError, match="flash_attn"):
+        run_feature(store, means(), SHARD)
+    assert _quarantined(store) == {}
+
+
+def test_a_vacuum_that_took_a_pack_before_the_commit_is_noticed(
+    store: Store, frames: Callable[..., None], means: type[Means], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(means, "outputs", {"map": Blob("array16")})
+    monkeypatch.setattr(means, "compute", lambda self, batch: {"map": batch["mean"][:, None]})
+    frames(range(4))
+
+    def vacuum() -> None:
+        for found in list(store.objects.list("packs/means")):
+            store.objects.delete(found.path)
+
+    with pytest.raises(StoreError, match=r"is gone.*run again"), arm("packs.after_publish", vacuum):
+        run_feature(store, means(), SHARD)
+    assert store.tables.shards("means") == {}
+    assert run_feature(store, means(), SHARD).rows == 4
 
 
 def test_pictures_larger_than_a_region_of_the_ring_are_computed_too(

@@ -19,6 +19,8 @@ def _views(images: torch.Tensor, kind: str) -> Any:
         "slice": images[:, :, 1:],
         "list": [image[0] for image in images],
         "array": images.numpy()[:, 0],
+        "through numpy": torch.from_numpy(images.numpy()[:, :, 1:]),
+        "tuple": tuple(image[0] for image in images),
         "nested": [{"part": image} for image in images],
     }[kind]
 
@@ -28,7 +30,7 @@ def _numbers(value: Any) -> list[float]:
     return [float(torch.as_tensor(one).float().mean()) for one in flat]
 
 
-@pytest.mark.parametrize("kind", ["same", "slice", "list", "array", "nested"])
+@pytest.mark.parametrize("kind", ["same", "slice", "list", "tuple", "array", "through numpy", "nested"])
 def test_what_is_prepared_outlives_the_memory_that_rows_were_decoded_into(kind: str) -> None:
     @feature(table="views", grain="frame", inputs=["frames.image"])
     class Views(Feature):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import itertools
 import json
 import shutil
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmfs.features.clip import ClipEmbeddings
+from mmfs.features.code.reach import changed_files
 from mmfs.features.feature import Feature
 from mmfs.features.fingerprint import (
     changed_parts,
@@ -26,7 +28,8 @@ from mmfs.features.fingerprint import (
 )
 from mmfs.features.runner import run_feature
 from mmfs.features.status import shard_status
-from mmfs.settings import ClipConfig
+from mmfs.features.text import TextEmbeddings
+from mmfs.settings import DEMO_CLIP_DIR, ClipConfig
 from mmfs.store import Store
 from tests.features.tiny import SHARD, write_clip
 
@@ -230,3 +233,37 @@ def test_another_resize_changes_the_features_that_resize_and_no_others(tmp_path:
 
 def _is_no_code(folder: str, name: str) -> bool:
     return not name.endswith(".py") and not (Path(folder) / name).is_dir()
+
+
+def test_a_file_that_changed_under_a_process_is_named(tmp_path: Path) -> None:
+    feature = _mean(tmp_path)
+    static_fingerprint(feature)
+    assert changed_files(type(feature)) == []
+    path = Path(inspect.getfile(type(feature)))
+    path.write_text(path.read_text().replace("x + 1", "x + 222"))
+    assert changed_files(type(feature)) == [str(path)]
+
+
+def test_the_tokenizer_counts_where_texts_are_embedded_and_not_where_pictures_are(tmp_path: Path) -> None:
+    model = Path(shutil.copytree(DEMO_CLIP_DIR, tmp_path / "model"))
+    config = ClipConfig(model=f"local-dir:{model}")
+    before = [static_fingerprint(cls(config)) for cls in (TextEmbeddings, ClipEmbeddings)]
+    (model / "tokenizer.json").write_text((model / "tokenizer.json").read_text() + " ")
+    after = [static_fingerprint(cls(config)) for cls in (TextEmbeddings, ClipEmbeddings)]
+    assert (before[0] == after[0], before[1] == after[1]) == (False, True)
+
+
+def test_a_mixin_whose_compute_nobody_names_counts(tmp_path: Path) -> None:
+    mixin = """class ComputeMixin:
+    def compute(self, batch):
+        return {"mean": batch["frames.image"].float().mean((1, 2, 3)) * 1.0}
+
+@feature("""
+    own = """
+    def compute(self, batch):
+        # the mean
+        return {"mean": self.config.gain * called(batch["frames.image"]).mean((1, 2, 3))}
+"""
+    changes = [("@feature(", mixin), ("class Mean(Feature)", "class Mean(ComputeMixin, Feature)"), (own, "")]
+    one = static_fingerprint(_mean(tmp_path, *changes))
+    assert static_fingerprint(_mean(tmp_path, *changes, ("* 1.0", "* 3.0"))) != one

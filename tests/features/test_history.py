@@ -76,6 +76,19 @@ def test_the_model_is_loaded_once_and_a_shard_without_work_costs_nothing() -> No
     assert (nothing.wall_s, nothing.bytes_written) == (0.0, 0)
 
 
+def test_what_is_no_stage_comes_once_or_with_every_shard_and_not_with_rows() -> None:
+    first = cost(100, 1.5 + 2.0, load_s=4.0, read_s=0.2, device_s=1.7, write_s=0.1)
+    others = [cost(rows, 0.25 + rows * 0.02, device_s=rows * 0.02) for rows in (100, 50, 200)]
+    alone, together = fitted([first]), fitted([first, *others])
+    assert (alone.load_s, alone.shard_s, alone.row_s) == pytest.approx((5.5, 0.0, 0.02))
+    assert (together.load_s, together.shard_s, together.row_s) == pytest.approx((5.25, 0.25, 0.02))
+
+
+def test_stages_that_overlap_take_no_longer_than_their_run() -> None:
+    rates = fitted([cost(100, 2.0, read_s=1.9, device_s=1.9)])
+    assert (rates.load_s, rates.shard_s, rates.row_s) == (0.0, 0.0, 0.02)
+
+
 def test_packs_grow_by_new_rows_and_the_table_file_is_written_whole() -> None:
     known = [cost(10, 1.0, pack_bytes=1000, table_bytes_per_row=7.0, device_s=0.5)]
     found = forecast(known, [shard(20, fresh=80)], "here")

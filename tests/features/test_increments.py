@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from mmfs.features.clip import ClipEmbeddings
+from mmfs.features.decoding.pool import DecodePool
 from mmfs.features.feature import Feature, Scalar, Text, feature
 from mmfs.features.runner import run_feature
 from mmfs.features.status import shard_status
@@ -110,6 +113,33 @@ def test_a_frame_that_comes_between_makes_the_one_behind_it_stale_and_no_other(
     assert run_feature(store, Changes(), SHARD).computed == 2
     frames([n for n in range(12) if n != 6], per_media=4)
     assert shard_status(store, Changes(), SHARD).causes == {"upstream": 1}
+
+
+def test_a_column_of_media_that_says_something_else_makes_its_rows_stale(store: Store) -> None:
+    add_media(store, SHARD, range(3))
+    assert run_feature(store, Areas(), SHARD).computed == 3
+    add_media(store, SHARD, range(3), licence="CC0-1.0")
+    assert run_feature(store, Areas(), SHARD).computed == 0
+    rows = store.tables.read("raw_media", shard=SHARD).drop_columns(["shard"])
+    wider = rows.set_column(rows.column_names.index("width"), "width", pa.array([7, 7, 7], pa.int64()))
+    store.tables.update("raw_media", SHARD, lambda _: wider)
+    assert shard_status(store, Areas(), SHARD).causes == {"upstream": 3}
+    assert run_feature(store, Areas(), SHARD).computed == 3
+
+
+def test_large_frames_are_decoded_by_the_processes_even_with_those_before_them(
+    store: Store, frames: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames(range(40), per_media=40)
+    wanted = run_feature(store, Changes(), SHARD).digest
+    frames([])
+    run_feature(store, Changes(), SHARD)
+    frames(range(40), per_media=40)
+    pool = DecodePool(1, region_bytes=5 * 48 * 64 * 3)
+    monkeypatch.setattr("mmfs.features.runner.decode_pool", lambda workers: nullcontext(pool))
+    monkeypatch.setattr("mmfs.features.reading._decoded_here", lambda *_: pytest.fail("decoded by the runner"))
+    assert run_feature(store, Changes(), SHARD).digest == wanted
+    pool.close()
 
 
 def _chain(store: Store, folder: Path, *features: Feature) -> list[int]:

@@ -18,6 +18,7 @@ COST = Cost(
     load_s=3.5,
     device_s=0.75,
     read_s=0.125,
+    write_s=0.0625,
     device="a device, 2 cores",
     pack_bytes=4096,
     batch_size=16,

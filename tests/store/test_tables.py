@@ -298,3 +298,24 @@ def test_a_damaged_data_file_is_an_integrity_error_that_names_it(store: Store) -
         store.tables.read("raw_media")
     with pytest.raises(IntegrityError, match=file.path):
         store.tables.digest("raw_media", "000001")
+
+
+def test_writers_that_add_columns_at_the_same_time_all_succeed(store: Store) -> None:
+    store.tables.ensure(feature_table("scores", "Scores.", "frame", (Column("first", pa.float32(), "Score."),)))
+    failed: list[Exception] = []
+
+    def add(number: int) -> None:
+        columns = tuple(Column(name, pa.float32(), "Score.") for name in ("first", f"more_{number}"))
+        try:
+            Store.open(store.url).tables.ensure(feature_table("scores", "Scores.", "frame", columns))
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    names = {column.name for column in Store.open(store.url).tables.spec("scores").columns}
+    assert {"first", "more_0", "more_1", "more_2", "more_3"} <= names

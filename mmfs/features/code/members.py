@@ -43,7 +43,8 @@ def counted_class(
     unnamed.difference_update(named)
     refused = {one.qualname.rpartition(".")[2] for one in neutral if _is_member(one, space, node)}
     if not is_feature(names, space, node):
-        return CountedClass(frozenset(refused | unnamed), node.decorator_list, node.bases)
+        # A plain class may be a feature's mixin, whose hooks nobody names.
+        return CountedClass(frozenset(refused | (unnamed - _HOOKS)), node.decorator_list, node.bases)
     return CountedClass(
         uncounted=frozenset(refused | UNCOUNTED | (unnamed - _HOOKS) | _ASKED_BY_OTHERS.difference(named)),
         decorators=[one for one in node.decorator_list if not _is_declaration(names, space, one)],

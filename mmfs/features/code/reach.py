@@ -51,6 +51,8 @@ class Reach:
 
 
 _known: WeakKeyDictionary[type[Feature], Reach] = WeakKeyDictionary()
+#: What this process found when it first looked.
+_first: WeakKeyDictionary[type[Feature], Reach] = WeakKeyDictionary()
 
 
 def reached(cls: type[Feature]) -> tuple[str, ...]:
@@ -73,7 +75,18 @@ def reach_of(cls: type[Feature]) -> Reach:
     known = _known.get(cls)
     if known is None or not all(map(_is_current, known.stamps)):
         known = _known[cls] = _reach(cls)
+        _first.setdefault(cls, known)
     return known
+
+
+def changed_files(cls: type[Feature]) -> list[str]:
+    """Files with reached code that are not what they were when this process first looked.
+
+    What was imported before does not change with its file, so that rows would be computed by other code than their
+    fingerprint says.
+    """
+    reach_of(cls)
+    return sorted(str(stamp[0]) for stamp in _first[cls].stamps if not _is_current(stamp))
 
 
 def _reach(cls: type[Feature]) -> Reach:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import selectors
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -168,6 +169,7 @@ class DecodePool:
 #: What a pool is kept for: its process, its size, and the variables that its processes were started with.
 Key = tuple[int, int, tuple[tuple[str, str], ...]]
 _idle: dict[Key, DecodePool] = {}
+_lock = threading.Lock()
 
 
 @contextmanager
@@ -181,14 +183,20 @@ def decode_pool(workers: int) -> Iterator[DecodePool]:
     # Processes keep the environment that they were started in, and with it the credentials of buckets.
     environment = sorted((k, v) for k, v in os.environ.items() if k.startswith(("AWS_", "_MMFS")))
     key = os.getpid(), workers, tuple(environment)
-    pool = _idle.pop(key, None) or DecodePool(workers)
+    with _lock:
+        kept = _idle.pop(key, None)
+    pool = kept or DecodePool(workers)
     try:
         yield pool
     except BaseException:
         pool.close()
         raise
-    _close_idle()
-    _idle[key] = pool
+    with _lock:
+        old, _idle[key] = _idle.pop(key, None), pool
+        others = [name for name in _idle if name[0] == os.getpid() and name != key]
+        ended = [_idle.pop(name) for name in others] + ([old] if old else [])
+    for other in ended:
+        other.close()
 
 
 @atexit.register

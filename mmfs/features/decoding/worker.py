@@ -66,8 +66,11 @@ def _serve(task: dict[str, Any], ring: Ring, slot: int) -> dict[str, Any]:
             dtype, shape, size = decode_into(blob[0], next(read), region[at:])
         except TooLargeError as error:
             return {"arrays": arrays, "too_large": 0 if arrays else error.size}
-        except Exception as error:
+        except (IntegrityError, ValueError) as error:
             arrays.append([f"{type(error).__name__}: {error}"[:500]])
+        except Exception as error:  # no fault of the row: a missing library, too little memory
+            mend = getattr(error, "mend", "mend what is said, and run again")
+            return {"error": [f"{type(error).__name__}: {error}"[:500], mend, None], "damaged": False}
         else:
             arrays.append([at, dtype, shape])
             at += -(-size // ALIGNMENT) * ALIGNMENT
