@@ -95,7 +95,7 @@ def _overview(one: Plan) -> tuple[object, ...]:
         human_bytes(forecast.bytes_written) if forecast else None,
         duration_text(forecast.device_s) + mark if forecast else None,
         duration_text(forecast.wall_s) + mark if forecast else unmeasured,
-        f"{epochs_text(one.break_even_epochs)} epochs" if one.break_even_epochs else None,
+        epochs_text(one.break_even_epochs) if one.break_even_epochs else None,
     )
 
 

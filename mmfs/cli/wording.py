@@ -18,9 +18,11 @@ UNMEASURED = "not measured yet"
 def duration_text(seconds: float) -> str:
     """A time for people.
 
-    >>> [duration_text(seconds) for seconds in (0.02, 3.4, 48, 130, 7_500, 200_000)]
-    ['0.02 s', '3.4 s', '48 s', '2 min', '2 h 5 min', '2 d 7 h']
+    >>> [duration_text(seconds) for seconds in (0.00001, 0.02, 3.4, 48, 130, 7_500, 200_000)]
+    ['0 s', '0.02 s', '3.4 s', '48 s', '2 min', '2 h 5 min', '2 d 7 h']
     """
+    if seconds < 0.001:
+        return "0 s"
     if seconds < 10:
         return f"{seconds:.2g} s"
     if seconds < 90:
@@ -95,11 +97,11 @@ def epochs_text(epochs: float | None) -> str:
     """After how many epochs keeping values pays.
 
     >>> epochs_text(None), epochs_text(2.0), epochs_text(float("inf"))
-    ('-', '2', 'never')
+    ('-', '2 epochs', 'never')
     """
     if epochs is None:
         return "-"
-    return "never" if math.isinf(epochs) else f"{epochs:,.0f}"
+    return "never" if math.isinf(epochs) else f"{epochs:,.0f} epochs"
 
 
 def libraries_text(plan: Plan) -> str:

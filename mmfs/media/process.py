@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 
 from mmfs.errors import MediaError
 from mmfs.media import wire
+from mmfs.media.child import end_child
 from mmfs.media.info import DecodedFrame, SoundWindow
 
 _RECEIVE_BYTES = 1 << 20
@@ -113,17 +113,7 @@ class DecodingProcess:
     def end(self) -> str:
         """Kill it, unless it died by itself, and say how it ended."""
         self.socket.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            # A process that died by itself must be heard before it is killed, or its signal is lost.
-            self._child.wait(0.05)
-        self._child.kill()
-        code = self._child.wait()
-        with self._stderr as log:
-            size = log.seek(0, os.SEEK_END)
-            log.seek(max(0, size - 2000))
-            said = log.read().decode(errors="replace").strip()
-        how = f"died of {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-        return f"the decoding process {how}" + (f": {said.splitlines()[-1]}" if said else "")
+        return end_child(self._child, self._stderr)
 
 
 def must_start(how: str) -> MediaError:

@@ -145,7 +145,7 @@ def test_what_was_made_is_said_in_the_same_terms() -> None:
 def test_counts_causes_epochs_and_libraries_in_words() -> None:
     plan = Plan("t", (status(1200, failed=3, estimated=1),))
     assert (count_text(plan), causes_text(plan)) == ("about 1,200", "new 1,200")
-    assert epochs_text(12_345.0) == "12,345"
+    assert epochs_text(12_345.0) == "12,345 epochs"
     changed = Plan("t", (), libraries={"torch": ("2.8", "2.9")}, changed_libraries={"torch": "2.10"})
     assert libraries_text(changed) == "torch 2.8/2.9, now 2.10"
 

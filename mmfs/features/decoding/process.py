@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 
 from mmfs.features.decoding.ring import NO_CLAIM, Ring, task_and_blob
 from mmfs.media import wire
+from mmfs.media.child import end_child
 
 _RECEIVE_BYTES = 1 << 20
 
@@ -124,14 +124,4 @@ class DecodeProcess:
     def end(self) -> str:
         """Kill it and say how it ended."""
         self.socket.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            # A process that died by itself must be heard before it is killed, or its signal is lost.
-            self._child.wait(0.05)
-        self._child.kill()
-        code = self._child.wait()
-        with self._stderr as log:
-            size = log.seek(0, os.SEEK_END)
-            log.seek(max(0, size - 2000))
-            said = log.read().decode(errors="replace").strip()
-        how = f"died of {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-        return f"the decoding process {how}" + (f": {said.splitlines()[-1]}" if said else "")
+        return end_child(self._child, self._stderr)
