@@ -67,7 +67,7 @@ def test_the_page_works_word_by_word(world: Path) -> None:
     activate, _, plan_and_run, sql, plan_again = SHELL
     assert activate.startswith("source .venv")
     plan, materialize = plan_and_run.strip().splitlines()
-    assert "9" in _run(world, plan)
+    assert "1 asset, 9 rows to compute" in _run(world, plan)
     assert "9 of 9 rows" in _run(world, materialize)
     assert "warmth" in _run(world, sql.strip())
     use = f"{USE}\n    assert batch['warmth.warmth'].shape == (8,)\nprint(len(store.pinned('warm').columns))"
@@ -77,5 +77,5 @@ def test_the_page_works_word_by_word(world: Path) -> None:
     assert changed != PYTHON
     (world / "my_lab" / "features.py").write_text(changed)
     said = _run(world, plan_again.strip())
-    assert "code" in said
+    assert "code 9" in said
     assert open_store(world / "data" / "store").tables()["warmth"].rows == 9

@@ -48,11 +48,6 @@ class DecodePool:
         self._failed_starts = 0
 
     @property
-    def region_bytes(self) -> int:
-        """What the arrays of one task may take."""
-        return self._ring.region_bytes
-
-    @property
     def ring(self) -> Ring:
         """Where arrays lie."""
         return self._ring

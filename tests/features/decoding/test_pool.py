@@ -133,8 +133,9 @@ def test_damaged_bytes_are_told_apart_from_bytes_that_do_not_decode(
     assert pack in answer["error"][0]
     answer = pool.result(pool.submit(str(place), [("jpeg", *blobs[12][1:]), blobs[1]])).answer
     assert answer is not None
-    assert answer["arrays"][0] == ["IntegrityError: " + answer["arrays"][0][0].removeprefix("IntegrityError: ")]
-    assert "not a JPEG" in answer["arrays"][0][0]
+    [message] = answer["arrays"][0]
+    assert message.startswith("IntegrityError: ")
+    assert "not a JPEG" in message
     assert len(answer["arrays"][1]) == 3
 
 
