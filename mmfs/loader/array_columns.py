@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mmfs.errors import LoaderError
 from mmfs.loader.buffers import BufferPool
-from mmfs.loader.columns import BlobColumn
+from mmfs.loader.columns import BlobColumn, Size
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +28,7 @@ class ArrayColumn(BlobColumn):
     def __init__(self, decode: Callable[[bytes], Array]) -> None:
         self._decode = decode
 
-    def room(self, places: int, pool: BufferPool) -> list[Array | None]:
+    def room(self, places: int, pool: BufferPool, size: Size | None = None) -> list[Array | None]:
         return [None] * places
 
     def put_bytes(self, room: Any, place: int, data: bytes) -> None:

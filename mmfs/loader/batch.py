@@ -87,7 +87,7 @@ class BatchJob:
     def run(self, part: int) -> None:
         """Read one chunk of the batch."""
         chunk = slice(part * _CHUNK, min((part + 1) * _CHUNK, self._size))
-        self._read(chunk.start, self._step.samples[chunk], self._step.draws[chunk])
+        self._read(np.arange(chunk.start, chunk.stop), self._step.samples[chunk], self._step.draws[chunk])
 
     def finish(self) -> tuple[State, Batch]:
         """Compute live columns, fill bad places with repeats, make tensors, transform, move to the device."""
@@ -104,11 +104,12 @@ class BatchJob:
         del self._rooms
         return self._step.after, making.to_device(batch)
 
-    def _read(self, first: int, samples: Int64s, draws: Int64s) -> None:
-        keys, bad = self._making.reader.fill(self._rooms, first, samples, draws)
-        self._keys[first : first + len(keys)] = keys
-        for place, column, why in bad:
-            self._bad.setdefault(first + place, (column, why))
+    def _read(self, places: Int64s, samples: Int64s, draws: Int64s) -> None:
+        keys, bad = self._making.reader.fill(self._rooms, places, samples, draws)
+        for place, key in zip(places.tolist(), keys, strict=True):
+            self._keys[place] = key
+        for number, column, why in bad:
+            self._bad.setdefault(int(places[number]), (column, why))
 
     def _compute(self, places: Sequence[int]) -> None:
         if self._making.live is not None:
@@ -143,7 +144,7 @@ class BatchJob:
             if number == _SUBSTITUTES:
                 break
             self._bad.clear()
-            self._read(0, np.array([sample], np.int64), self._step.draws[:1])
+            self._read(np.zeros(1, np.int64), np.array([sample], np.int64), self._step.draws[:1])
             if not self._bad:
                 self._compute([0])
             if not self._bad:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from mmfs.codecs import decode_array16, decode_flac
 from mmfs.loader.array_columns import ArrayColumn
-from mmfs.loader.columns import BatchColumn, BlobColumn, NumberColumn, TextColumn
+from mmfs.loader.columns import BatchColumn, BlobColumn, NumberColumn, Size, TextColumn
 from mmfs.loader.picture_columns import DepthColumn, PictureColumn, StoredDepthColumn, StoredPictureColumn
 from mmfs.store.pin import PinnedColumn
 
 
-def batch_column(source: PinnedColumn, *, decode: bool, size: int | None) -> BatchColumn:
+def batch_column(source: PinnedColumn, *, decode: bool, size: Size | None) -> BatchColumn:
     """The batch column of a pinned one. Blobs of a codec that has no decoder here stay bytes.
 
     Args:
         decode: False for stored bytes.
-        size: Side of pictures and depth maps; None: as stored.
+        size: Height and width of pictures and depth maps; None: as stored.
     """
     if source.kind == "text":
         return TextColumn()

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from mmfs.errors import LoaderError
+from mmfs.loader.columns import Size
 from mmfs.loader.fetch import Bad, Fetcher
 from mmfs.loader.join import Join
 from mmfs.loader.kinds import batch_column
@@ -35,6 +36,11 @@ class ReadOptions:
     captions: Captions = "first"
     verify: bool = True
     cache: Path | None = None
+
+    @property
+    def size(self) -> Size | None:
+        """Height and width of pictures; None: as stored."""
+        return None if self.image_size is None else (self.image_size, self.image_size)
 
     def __post_init__(self) -> None:
         if self.image_size is not None and self.image_size < 1:
@@ -93,17 +99,18 @@ class PinReader:
         is_coarser = source.grain != self._pin.grain
         return Slot(
             name,
-            batch_column(source, decode=self._options.decode, size=self._options.image_size),
+            batch_column(source, decode=self._options.decode, size=self._options.size),
             each=1 if is_coarser else self.places,
             is_windowed=self._pin.window is not None and not is_coarser,
             gives_all=self._gives_all(source.grain),
         )
 
-    def fill(self, rooms: Rooms, first: int, samples: Int64s, draws: Int64s) -> tuple[list[str], list[BadPlace]]:
-        """Read samples into places ``first`` and after.
+    def fill(self, rooms: Rooms, places: Int64s, samples: Int64s, draws: Int64s) -> tuple[list[str], list[BadPlace]]:
+        """Read samples into places of a batch.
 
         Args:
             rooms: Room for `slots` and `inputs`.
+            places: Where each sample goes, int64 [n].
             samples: Sample numbers [n].
             draws: Numbers [n] that choose captions where that is asked for.
 
@@ -118,7 +125,7 @@ class PinReader:
         bad = self._buried(heads)
         base = BaseRows(rows, records, keys, heads, draws if self._options.captions == "random" else None)
         for table in self._tables:
-            bad += table.fill(rooms, first, base)
+            bad += table.fill(rooms, places, base)
         return heads.names(), bad
 
     def keys(self, samples: Int64s) -> list[str]:

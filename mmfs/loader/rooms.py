@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmfs.loader.buffers import BufferPool
-from mmfs.loader.columns import BatchColumn
+from mmfs.loader.columns import BatchColumn, Size
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Rooms:
         inputs: What live columns are computed from, by name: how many values a sample has.
         samples: Samples of the batch.
         pool: Where buffers come from.
+        size: Height and width of pictures, where batches differ in it.
         has_masks: Whether missing values are delivered, with a mask.
 
     Attributes:
@@ -56,11 +57,12 @@ class Rooms:
         pool: BufferPool,
         *,
         has_masks: bool,
+        size: Size | None = None,
     ) -> None:
         self._slots = slots
         self._samples = samples
         self.values: dict[str, Any] = {
-            slot.name: [None] * samples if slot.gives_all else slot.column.room(samples * slot.each, pool)
+            slot.name: [None] * samples if slot.gives_all else slot.column.room(samples * slot.each, pool, size)
             for slot in slots
         }
         self.present: dict[str, npt.NDArray[np.bool_]] = (

@@ -80,15 +80,16 @@ class TablePart:
     is_coarser: bool
     gives_all: bool
 
-    def fill(self, rooms: Rooms, first: int, base: BaseRows) -> list[BadPlace]:
-        """Put values at samples ``first`` and after; what of them, counted from 0, cannot be delivered."""
+    def fill(self, rooms: Rooms, places: Int64s, base: BaseRows) -> list[BadPlace]:
+        """Put the values of samples at their places in the batch; which of them, by number, cannot be delivered."""
+        flat = places if self.each == 1 else (places[:, None] * self.each + np.arange(self.each)).reshape(-1)
         found = self._find(base)
         contents = Contents(self.fetcher, self.rows.text, is_shared=bool(self.inputs))
         bad = []
         for slot, source in self.columns:
-            bad += self._fill_column(rooms, first, slot, source, found, contents)
+            bad += self._fill_column(rooms, places if self.gives_all else flat, slot, source, found, contents)
         for one, source in self.inputs:
-            bad += self._fill_input(rooms, first, one, source, found, contents)
+            bad += self._fill_input(rooms, flat, one, source, found, contents)
         return bad
 
     def _find(self, base: BaseRows) -> _Found:
@@ -102,49 +103,50 @@ class TablePart:
         return _Found(*self.join.one(base.rows[:, 0], base.heads, base.draws))
 
     def _fill_column(
-        self, rooms: Rooms, first: int, slot: Slot, source: PinnedColumn, found: _Found, contents: Contents
+        self, rooms: Rooms, places: Int64s, slot: Slot, source: PinnedColumn, found: _Found, contents: Contents
     ) -> list[BadPlace]:
         has = found.there & found.records[f"{source.field}?"]
         room, values = rooms.values[slot.name], found.records[source.field]
         if found.counts is not None:
-            failed = _fill_all(room, first, slot, values, has, found.counts, contents)
+            failed = _fill_all(room, places, slot, values, has, found.counts, contents)
             has = np.array([bool(part.all()) and len(part) > 0 for part in _split(has, found.counts)], np.bool_)
         else:
-            failed = slot.column.fill(room, first * self.each, values, has, contents)
-        bad = [(place // self.each, slot.name, why) for place, why in failed]
+            failed = slot.column.fill(room, places, values, has, contents)
+        bad = [(number // self.each, slot.name, why) for number, why in failed]
         if slot.name in rooms.present:
-            rooms.present[slot.name][first * self.each : first * self.each + len(has)] = has
+            rooms.present[slot.name][places] = has
             return bad
         gaps = np.unique(np.flatnonzero(~has) // self.each).tolist()
-        return bad + [(place, slot.name, _NO_VALUE) for place in gaps]
+        return bad + [(number, slot.name, _NO_VALUE) for number in gaps]
 
     def _fill_input(
-        self, rooms: Rooms, first: int, one: LiveInput, source: PinnedColumn, found: _Found, contents: Contents
+        self, rooms: Rooms, places: Int64s, one: LiveInput, source: PinnedColumn, found: _Found, contents: Contents
     ) -> list[BadPlace]:
         records = found.records
         if one.is_previous:
             records = records.copy()
             records[found.there] = self.rows.previous(found.rows[found.there], records[found.there])
         values = input_values(source, records, found.there, contents)
-        rooms.inputs[one.name][first * self.each : first * self.each + len(values)] = values
-        bad = [(place // self.each, one.name, value) for place, value in enumerate(values) if isinstance(value, Bad)]
+        for place, value in zip(places.tolist(), values, strict=True):
+            rooms.inputs[one.name][place] = value
+        bad = [(number // self.each, one.name, value) for number, value in enumerate(values) if isinstance(value, Bad)]
         if rooms.present:
             return bad
         return bad + [
-            (place // self.each, one.name, _NO_VALUE) for place, value in enumerate(values) if value is ABSENT
+            (number // self.each, one.name, _NO_VALUE) for number, value in enumerate(values) if value is ABSENT
         ]
 
 
 def _fill_all(
-    room: list[object], first: int, slot: Slot, values: Records, there: Mask, counts: Int64s, contents: Contents
+    room: list[object], places: Int64s, slot: Slot, values: Records, there: Mask, counts: Int64s, contents: Contents
 ) -> list[tuple[int, Bad]]:
     """Fill each sample's place with all its values."""
     flat = slot.column.room(len(values), BufferPool(0))
-    failed = slot.column.fill(flat, 0, values, there, contents)
+    failed = slot.column.fill(flat, np.arange(len(values)), values, there, contents)
     ends = np.cumsum(counts)
-    for place, (end, count) in enumerate(zip(ends.tolist(), counts.tolist(), strict=True)):
-        room[first + place] = slot.column.several(flat[end - count : end])
-    return [(int(np.searchsorted(ends, place, side="right")), why) for place, why in failed]
+    for place, end, count in zip(places.tolist(), ends.tolist(), counts.tolist(), strict=True):
+        room[place] = slot.column.several(flat[end - count : end])
+    return [(int(np.searchsorted(ends, number, side="right")), why) for number, why in failed]
 
 
 def _split(values: Mask, counts: Int64s) -> list[Mask]:
