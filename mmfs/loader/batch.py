@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mmfs.errors import LoaderError
 from mmfs.loader.buffers import BufferPool
@@ -18,6 +17,7 @@ from mmfs.loader.reader import PinReader
 from mmfs.loader.rooms import Rooms
 from mmfs.loader.state import State
 from mmfs.loader.stats import BadSample, Meter
+from mmfs.loader.step import Step
 from mmfs.store.keys import Int64s
 from mmfs.store.pin import LIVE
 
@@ -30,25 +30,6 @@ Transforms = Mapping[str, Callable[[Any], Any]]
 _CHUNK = 32
 #: Substitutes tried when a whole batch is bad.
 _SUBSTITUTES = 64
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one step delivers to this rank.
-
-    Attributes:
-        after: The state once it is delivered.
-        samples: Sample numbers, int64 [B].
-        valid: False for repeats that only fill the batch, bool [B].
-        draws: Numbers that choose captions, int64 [B].
-        substitutes: Other samples, in order, should every one of these be bad.
-    """
-
-    after: State
-    samples: Int64s
-    valid: npt.NDArray[np.bool_]
-    draws: Int64s
-    substitutes: Callable[[], Iterator[int]]
 
 
 @dataclass(frozen=True)
@@ -78,7 +59,7 @@ class BatchJob:
         self._size = len(step.samples)
         reader = making.reader
         slots = [*reader.slots, *(making.live.slots if making.live else ())]
-        self._rooms = Rooms(slots, reader.inputs, self._size, making.pool, has_masks=reader.has_masks)
+        self._rooms = Rooms(slots, reader.inputs, self._size, making.pool, has_masks=reader.has_masks, size=step.size)
         self._keys = [""] * self._size
         self._valid = step.valid.copy()
         self._bad: dict[int, tuple[str, Bad]] = {}

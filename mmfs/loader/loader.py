@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmfs.errors import LoaderError, PinError
-from mmfs.loader.batch import Batch, BatchJob, Making, Step
+from mmfs.loader.batch import Batch, BatchJob, Making
 from mmfs.loader.buffers import BufferPool
 from mmfs.loader.device import mover, wants_pinned
 from mmfs.loader.live import open_live
-from mmfs.loader.order import Order
 from mmfs.loader.pipeline import Pipeline
 from mmfs.loader.reader import Captions, PinReader, ReadOptions
 from mmfs.loader.recorder import RunRecorder
-from mmfs.loader.state import State, steps_left
+from mmfs.loader.schedule import SelectionSchedule
+from mmfs.loader.state import State
 from mmfs.loader.stats import LoaderStats, Meter
-from mmfs.loader.steps import epoch_steps, stream_steps
+from mmfs.loader.step import Step
 from mmfs.loader.topology import find_topology
 from mmfs.store.keys import media_ids
 from mmfs.store.pin import Pin
@@ -105,8 +105,8 @@ class Loader:
         self.pin = pin
         self.topology = find_topology(rank, world_size, batch_size)
         self.drop_last = drop_last
-        self.order = Order(tuple(pin.shard_rows.values()), pin.order, seed, shuffle)
-        if drop_last and steps_left(0, self.order.samples, self.topology.global_batch, drop_last=True) == 0:
+        self._schedule = SelectionSchedule.of(pin, seed=seed, shuffle=shuffle)
+        if drop_last and len(self) == 0:
             raise PinError(
                 f"pin {pin.name!r} has {pin.samples} samples, a global batch {self.topology.global_batch}",
                 mend="with drop_last nothing would be delivered: make batches smaller, or do without drop_last",
@@ -129,22 +129,24 @@ class Loader:
             to_device=to_device,
         )
         self._threads = threads or _default_threads(store.objects.is_local)
-        self._state = State(pin.selection_id, self.order.id, seed).at_epoch(epoch)
+        self._state = self._schedule.start.at_epoch(epoch)
         self._active: Pipeline[tuple[State, Batch]] | None = None
-        self._recorder = RunRecorder(store, run, pin, self.order, self.topology, drop_last=drop_last) if run else None
+        self._recorder = (
+            RunRecorder(store, run, pin, self._schedule.order, self.topology, drop_last=drop_last) if run else None
+        )
 
     def __len__(self) -> int:
         """Batches of a whole epoch, the same on every rank."""
-        return steps_left(0, self.order.samples, self.topology.global_batch, drop_last=self.drop_last)
+        return self._schedule.steps_left(self._schedule.start, self.topology, drop_last=self.drop_last)
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches from the state to the end of its epoch; the next iteration begins the next epoch."""
-        steps = epoch_steps(self.order, self._state, self.topology, drop_last=self.drop_last)
+        steps = self._schedule.epoch_steps(self._state, self.topology, drop_last=self.drop_last)
         return self._deliver(steps, self._state, is_stream=False)
 
     def stream(self) -> Iterator[Batch]:
         """Batches from the state on, for ever: they straddle epochs, nothing is padded or dropped."""
-        return self._deliver(stream_steps(self.order, self._state, self.topology), self._state, is_stream=True)
+        return self._deliver(self._schedule.stream_steps(self._state, self.topology), self._state, is_stream=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Where training stands after the last delivered batch: JSON-able, small, the same on every rank."""
@@ -156,8 +158,7 @@ class Loader:
         Raises:
             LoaderError: It belongs to another selection or way of ordering.
         """
-        self._state = self._state.resumed(state, self.order.samples)
-        self.order = Order(self.order.shard_rows, self.order.parameters, self._state.seed, self.order.shuffle)
+        self._schedule, self._state = self._schedule.resumed(state)
 
     def set_epoch(self, epoch: int) -> None:
         """Begin this epoch next; keeps the position when it is the current one."""
@@ -213,8 +214,7 @@ class Loader:
         """Count what drop_last leaves out; an epoch with no full batch left ends here as well."""
         if not self.drop_last:
             return
-        left = self.order.samples - began.position
-        self._meter.add_dropped(left % self.topology.global_batch)
+        self._meter.add_dropped(self._schedule.left_out(began, self.topology))
         if self._state.epoch == began.epoch:
             self._state = began.at_epoch(began.epoch + 1)
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from mmfs.loader.batch import Step
 from mmfs.loader.order import EpochOrder, Order
 from mmfs.loader.permutation import key_of, keys_of
 from mmfs.loader.state import State, after_step, after_stream_step, steps_left
+from mmfs.loader.step import Step
 from mmfs.loader.topology import Topology
 from mmfs.store.keys import Int64s
 
