@@ -44,6 +44,14 @@ class StoreError(MmfsError):
     """The store cannot be opened, read or written."""
 
 
+class MissingObjectError(StoreError):
+    """There is no object of this name."""
+
+
+class UnreachableError(StoreError):
+    """An object on another machine could not be read in time, or may not be."""
+
+
 class StalePlanError(StoreError):
     """Somebody else replaced the shard after it was planned; read it again and plan anew."""
 
@@ -82,6 +90,10 @@ class ModelError(MmfsError):
 
 class SearchError(MmfsError):
     """A query cannot be answered by the index as it is."""
+
+
+class CurationError(MmfsError):
+    """Samples cannot be chosen as asked: other grain, no vectors, fewer than wanted."""
 
 
 class LoaderError(MmfsError):

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 #: Every name there is; a test fails when one was never reached.
 FAULT_POINTS = frozenset(
     {
+        "cache.before_blob",
+        "cache.before_rows",
         "features.after_part",
         "features.before_part",
         "features.decode",

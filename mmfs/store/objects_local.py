@@ -12,7 +12,7 @@ from typing import IO
 
 from mmfs.errors import StoreError
 from mmfs.store.faults import fault_point
-from mmfs.store.objects import ObjectInfo, Objects, checked_name, missing
+from mmfs.store.objects import COALESCE_BYTES, ObjectInfo, Objects, checked_name, missing
 
 
 class LocalObjects(Objects):
@@ -71,7 +71,9 @@ class LocalObjects(Objects):
         except OSError as error:
             raise _read_error(path, self.url, error) from error
 
-    def get_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    def get_ranges(
+        self, path: str, ranges: Sequence[tuple[int, int]], *, gap_bytes: int = COALESCE_BYTES
+    ) -> list[bytes]:
         try:
             descriptor = os.open(self._file(path), os.O_RDONLY)
         except FileNotFoundError as error:

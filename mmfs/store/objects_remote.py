@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 from obstore.store import S3Store
 
-from mmfs.errors import StoreError
-from mmfs.store.objects import ObjectInfo, Objects, checked_name, missing
+from mmfs.errors import MissingObjectError, StoreError
+from mmfs.store.objects import COALESCE_BYTES, ObjectInfo, Objects, checked_name, missing
 
-#: Ranges closer than this are fetched as one. The library's 1 MiB reads 11x the bytes that a sparse subset wants.
-_COALESCE_BYTES = 128 * 1024
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
+_PATIENT: RetryConfig = {"max_retries": 10, "retry_timeout": timedelta(minutes=3)}
 
 
 class RemoteObjects(Objects):
@@ -25,16 +28,26 @@ class RemoteObjects(Objects):
 
     is_local = False
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, request_s: float = 60, retry: RetryConfig = _PATIENT) -> None:
         self.url = url.rstrip("/")
         try:
             self._store = S3Store.from_url(
                 self.url,
-                client_options={"timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=10)},
-                retry_config={"max_retries": 10, "retry_timeout": timedelta(minutes=3)},
+                client_options={
+                    "timeout": timedelta(seconds=request_s),
+                    "connect_timeout": timedelta(seconds=min(10, request_s)),
+                    # Options given here hide the variable from the library.
+                    "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"},
+                },
+                retry_config=retry,
             )
         except (BaseError, ValueError) as error:
             raise StoreError(f"cannot open {url!r}: {error}", mend="check the URL and the AWS_* variables") from error
+
+    def with_deadline(self, deadline_s: float) -> Objects:
+        from mmfs.store.objects_deadline import DeadlineObjects
+
+        return DeadlineObjects(self.url, deadline_s=deadline_s)
 
     def put(
         self,
@@ -60,14 +73,16 @@ class RemoteObjects(Objects):
         with self._errors(path):
             return bytes(obstore.get(self._store, checked_name(path)).bytes())
 
-    def get_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    def get_ranges(
+        self, path: str, ranges: Sequence[tuple[int, int]], *, gap_bytes: int = COALESCE_BYTES
+    ) -> list[bytes]:
         with self._errors(path):
             parts = obstore.get_ranges(
                 self._store,
                 checked_name(path),
                 starts=[offset for offset, _ in ranges],
                 lengths=[length for _, length in ranges],
-                coalesce=_COALESCE_BYTES,
+                coalesce=gap_bytes,
             )
         found = [bytes(part) for part in parts]
         for (offset, length), data in zip(ranges, found, strict=True):
@@ -78,7 +93,7 @@ class RemoteObjects(Objects):
         return found
 
     def open_file(self, path: str) -> IO[bytes]:
-        return io.BufferedReader(_RangeFile(self, path, self.size(path)), _COALESCE_BYTES)
+        return io.BufferedReader(_RangeFile(self, path, self.size(path)), COALESCE_BYTES)
 
     def size(self, path: str) -> int:
         with self._errors(path):
@@ -86,12 +101,9 @@ class RemoteObjects(Objects):
 
     def exists(self, path: str) -> bool:
         try:
-            with self._errors(path):
-                obstore.head(self._store, checked_name(path))
-        except StoreError as error:
-            if isinstance(error.__cause__, NotFoundError | FileNotFoundError):
-                return False
-            raise
+            self.size(path)
+        except MissingObjectError:
+            return False
         return True
 
     def folders(self, prefix: str = "") -> list[str]:

@@ -11,7 +11,6 @@ import re
 import tarfile
 import tempfile
 import uuid
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import IO, Self
 import pyarrow as pa
 
 from mmfs.errors import IntegrityError, StoreError
+from mmfs.store.checksum import crc32
 from mmfs.store.faults import fault_point
 from mmfs.store.objects import Objects
 
@@ -82,7 +82,7 @@ class PackWriter:
         header.size = len(data)
         header.mode = 0o644
         self._write(header.tobuf(tarfile.USTAR_FORMAT))
-        self._refs.append((len(self._packs), self._size, len(data), zlib.crc32(data)))
+        self._refs.append((len(self._packs), self._size, len(data), crc32(data)))
         self._write(data)
         self._write(bytes(padded))
         return len(self._refs) - 1
@@ -163,7 +163,7 @@ def read_blobs(objects: Objects, refs: Sequence[BlobRef], *, verify: bool = True
 
 def check_blob(ref: BlobRef, data: bytes | memoryview) -> None:
     """Raise IntegrityError, naming pack and offset, when the bytes are not what the row says."""
-    if len(data) != ref.length or zlib.crc32(data) != ref.crc32:
+    if len(data) != ref.length or crc32(data) != ref.crc32:
         raise IntegrityError(
             f"the {ref.length} bytes at offset {ref.offset} of {ref.pack} differ from their checksum",
             mend="run `mmfs verify --deep`, then materialize the shard again",

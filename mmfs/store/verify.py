@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 from mmfs.errors import MmfsError, StoreError
 from mmfs.schemas import GRAIN_TABLES, TableSpec
 from mmfs.store.arrays import as_bools
+from mmfs.store.checksum import crc32
 from mmfs.store.digest import content_digest
 from mmfs.store.packs import BlobRef, refs_of
 from mmfs.store.parquet import read_footer, read_parquet
@@ -143,7 +143,7 @@ def _verify_blobs(store: Store, refs: list[BlobRef], report: VerifyReport, mend:
             report.add(f"a row names {ref.length} bytes at offset {ref.offset} of {pack}, which has {size}", mend)
         if report.deep and not beyond:
             for ref, data in _read(store, pack, inside):
-                if zlib.crc32(data) != ref.crc32:
+                if crc32(data) != ref.crc32:
                     report.add(f"bytes at offset {ref.offset} of {pack} differ from their checksum", mend)
 
 

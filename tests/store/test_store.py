@@ -99,14 +99,14 @@ def test_reading_a_store_imports_no_heavy_package(store: Store) -> None:
     assert found.stdout.strip() == "[]"
 
 
-def test_two_files_know_the_delta_library_and_one_the_object_stores() -> None:
+def test_two_files_know_the_delta_library_and_two_the_object_stores() -> None:
     folder = Path(__file__).parents[2] / "mmfs" / "store"
     users: dict[str, set[str]] = {"deltalake": set(), "obstore": set()}
     for path in folder.glob("*.py"):
         for library, files in users.items():
             if f"\nfrom {library}" in path.read_text() or f"\nimport {library}" in path.read_text():
                 files.add(path.name)
-    assert users == {"deltalake": {"delta.py", "sql.py"}, "obstore": {"objects_remote.py"}}
+    assert users == {"deltalake": {"delta.py", "sql.py"}, "obstore": {"objects_deadline.py", "objects_remote.py"}}
 
 
 def test_a_store_of_an_older_version_gets_the_tables_that_came_since(tmp_path: Path) -> None:
