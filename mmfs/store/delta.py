@@ -21,7 +21,11 @@ from mmfs.errors import StoreError
 from mmfs.schemas import Column, TableSpec
 from mmfs.store.arrays import empty_table, repeated_text
 from mmfs.store.objects import Objects
+from mmfs.store.origin import RUN_ID
 from mmfs.store.specs import configuration_of, spec_of
+
+#: Commits that are read from a log at first.
+_COMMITS_READ = 64
 
 _LISTED = pa.schema([("path", pa.string()), ("shard", pa.string()), ("rows", pa.int64()), ("size_bytes", pa.int64())])
 
@@ -41,6 +45,21 @@ class DataFile:
     shard: str
     rows: int
     size_bytes: int
+
+
+@dataclass(frozen=True)
+class LoggedCommit:
+    """One commit, as a table's log has it.
+
+    Attributes:
+        version: The Delta version that it made.
+        at_us: When, microseconds since 1970.
+        run_id: The run that made it, where one did.
+    """
+
+    version: int
+    at_us: int
+    run_id: str | None
 
 
 @dataclass(frozen=True)
@@ -135,6 +154,19 @@ class DeltaLog:
         with self.newest(name) as handle:
             known = self._snapshots.get((name, handle.version()))
             return known or self._remember(name, handle)
+
+    def commits(self, name: str) -> Iterator[LoggedCommit]:
+        """All commits that the log still has, newest first; as many are read as are asked for, in doubling steps."""
+        handle, given, asked = self.open(name), 0, _COMMITS_READ
+        while True:
+            with delta_errors(name):
+                found = handle.history(asked)
+            for commit in found[given:]:
+                run_id = json.loads(commit.get("mmfs", "{}")).get(RUN_ID)
+                yield LoggedCommit(commit["version"], commit["timestamp"] * 1000, run_id)
+            if len(found) < asked:
+                return
+            given, asked = len(found), asked * 2
 
     def expired(self, name: str, *, hours: int, unnamed: bool) -> set[str]:
         """Files that were replaced longer ago than ``hours``; with ``unnamed``, also those the log never knew."""

@@ -26,6 +26,11 @@ LIVE = "live:"
 #: What the name and the time of making must not change.
 _NOT_IN_ID = {"name", "id", "selection", "created_at_us"}
 
+#: What pins and their tables did not have from the start: it counts where it says something, so that older pins keep
+#: their ids.
+_LATER = ("live", "buckets", "selected", "absent")
+_LATER_OF_TABLES = ("data_versions", "run_ids")
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,13 +93,17 @@ class PinnedTable(_Frozen):
         version: Version of the table.
         files: Its files, one a shard, shards sorted.
         packs: Packs that the selected rows name, sorted; empty when its bytes were not asked for.
-        lineage: Where the version came from: asset key, digests, run ids.
+        lineage: Where the version came from: asset key.
+        data_versions: Content digest of the rows of each shard.
+        run_ids: Dagster runs that committed its files, sorted; what was written outside of runs adds none.
     """
 
     version: int
     files: tuple[PinnedFile, ...]
     packs: tuple[str, ...] = ()
     lineage: dict[str, str] = Field(default_factory=dict)
+    data_versions: dict[str, str] = Field(default_factory=dict)
+    run_ids: tuple[str, ...] = ()
 
 
 class PinnedColumn(_Frozen):
@@ -149,6 +158,26 @@ class LiveColumn(_Frozen):
     parts: dict[str, str]
 
 
+class Bucket(_Frozen):
+    """Samples whose pictures are cut to one height and width.
+
+    Attributes:
+        height, width: In pixels.
+        streams: Streams of the bucket's own order (`OrderParameters.streams`).
+        shard_rows: Its samples in each shard that has any, shards sorted.
+    """
+
+    height: int
+    width: int
+    streams: int
+    shard_rows: dict[str, int]
+
+    @property
+    def samples(self) -> int:
+        """Number of its samples."""
+        return sum(self.shard_rows.values())
+
+
 class Pin(_Frozen):
     """A pin. Two pins of equal ``id`` hold the same bytes; of equal ``selection_id``, the same samples in order.
 
@@ -159,11 +188,16 @@ class Pin(_Frozen):
         tables: Every table read, also for keys alone.
         subset, where, missing, window: As given to `Pins.create`.
         samples: Number of samples.
-        order: How their order is made.
+        order: How their order is made; with buckets, each has its own number of streams.
         shard_rows: Samples of each shard, shards sorted.
+        buckets: The samples by the shape of their pictures, if asked for. Samples are numbered bucket by bucket, and
+            each bucket has an order of its own.
         selection: Parquet file of the selected row runs, relative to the store; None when every row is a sample.
         coverage: Share of the selected rows that have each column (a live one: its inputs), before ``missing`` was
             applied.
+        selected: How many rows that are: those which ``where``, ``subset`` and tombstones leave. None in pins made
+            before it was kept.
+        absent: Keys of the subset that are in no row of the table.
     """
 
     name: str
@@ -181,27 +215,55 @@ class Pin(_Frozen):
     samples: int
     order: OrderParameters
     shard_rows: dict[str, int]
+    buckets: tuple[Bucket, ...] = ()
     selection: str | None = None
     coverage: dict[str, float]
+    selected: int | None = None
+    absent: int = 0
     created_at_us: int
+
+    def document(self) -> bytes:
+        """The pin as JSON; one without buckets reads as it did before there were any."""
+        return self.model_dump_json(indent=1, exclude=None if self.buckets else {"buckets"}).encode()
 
     def with_id(self) -> Self:
         """The same pin with its ``id``: a hash of everything but its name and the time it was made."""
-        # Without live columns, the id is the one that was given before there were any.
-        content = self.model_dump_json(exclude=_NOT_IN_ID if self.live else _NOT_IN_ID | {"live"})
+        left_out: dict[str, Any] = dict.fromkeys(_NOT_IN_ID, True)
+        left_out |= {name: True for name in _LATER if not getattr(self, name)}
+        left_out["tables"] = {
+            name: {later for later in _LATER_OF_TABLES if not getattr(table, later)}
+            for name, table in self.tables.items()
+        }
+        content = self.model_dump_json(exclude=left_out)
         return self.model_copy(update={"id": digest("pin/1", content)[:32]})
 
     @property
     def lineage(self) -> dict[str, dict[str, Any]]:
-        """Per table: version, shards and what else is known of its origin."""
+        """Per table: ``version``, ``shards``, ``asset_key``, ``data_versions`` by shard and ``run_ids``."""
         return {
-            name: {"version": table.version, "shards": len(table.files), **table.lineage}
+            name: {
+                "version": table.version,
+                "shards": len(table.files),
+                **table.lineage,
+                "data_versions": table.data_versions,
+                "run_ids": list(table.run_ids),
+            }
             for name, table in self.tables.items()
         }
 
+    def report(self, *, taken_down: int = 0) -> str:
+        """One line on what training will see: samples, columns that not all of them have, what was left out.
 
-#: Selected row runs: ``runs[i]`` holds ``samples`` samples that begin at ``first_row`` of ``shard`` and lie
-#: ``window.step`` rows (one row without a window) apart.
+        Args:
+            taken_down: Samples that were taken down since the pin was made (`mmfs.loader.taken_down_samples`).
+        """
+        from mmfs.store.pin_report import coverage_report
+
+        return coverage_report(self, taken_down=taken_down)
+
+
+#: Selected row runs, bucket by bucket, shard by shard: ``runs[i]`` holds ``samples`` samples that begin at
+#: ``first_row`` of ``shard`` and lie ``window.step`` rows (one row without a window) apart.
 RUNS_SCHEMA = pa.schema([("shard", pa.string()), ("first_row", pa.int64()), ("samples", pa.int64())])
 
 

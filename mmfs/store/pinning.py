@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 
 from mmfs.errors import PinError, StoreError
 from mmfs.schemas import GRAIN_TABLES, Grain
+from mmfs.store.buckets import Size, check_pictures, refuse_sizeless, size_columns
+from mmfs.store.origin import RUN_ID
+from mmfs.store.parquet import read_footer
 from mmfs.store.pin import (
     LIVE,
+    Bucket,
     LiveColumn,
     Missing,
     OrderParameters,
@@ -24,8 +28,10 @@ from mmfs.store.pin_filters import KeyFilter, like_filter, subset_filter, tombst
 from mmfs.store.pinned_columns import check_broadcast, check_live, finest, live_needs, resolve, stored_need
 from mmfs.store.selection import Runs, selection_id
 from mmfs.store.shard_scan import ShardScan, scan_shard
+from mmfs.store.versions import Version, find_version
 
 if TYPE_CHECKING:
+    from mmfs.store.delta import DataFile
     from mmfs.store.store import Store
 
 _READERS = 4
@@ -40,19 +46,20 @@ class Request:
     subset: str | None
     where: str | None
     missing: Missing
-    versions: Mapping[str, int]
+    versions: Mapping[str, Version]
     like: Pin | None
     grain: Grain | None
     window: Window | None
+    buckets: tuple[Size, ...]
     order: OrderParameters
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A pin, and the runs of its selection by shard; None when every row is a sample."""
+    """A pin, and the runs of its selection with their shards, in sample order; None when every row is a sample."""
 
     pin: Pin
-    runs: dict[str, Runs] | None
+    runs: list[tuple[str, Runs]] | None
 
 
 def draw_up(store: Store, name: str, request: Request, *, now_us: int) -> Draft:
@@ -69,12 +76,17 @@ def draw_up(store: Store, name: str, request: Request, *, now_us: int) -> Draft:
     grain = request.grain or finest(asked.values())
     check_broadcast(asked, grain)
     check_live(live, sources, grain)
+    if request.buckets:
+        check_pictures(asked, grain)
     needs = {
         column: live_needs(live[column], sources) if column in live else (stored_need(stored[column]),)
         for column in request.columns
     }
     base = GRAIN_TABLES[grain]
-    tables = _pinned_tables(store, sorted({base, *(source.table for source in sources.values())}), request)
+    read = {base} | {source.table for source in sources.values()}
+    if request.buckets:
+        read.add(size_columns(grain)[0])
+    tables = _pinned_tables(store, sorted(read), request)
     by_shard: dict[str, dict[str, PinnedFile]] = {}
     for table, pinned in tables.items():
         for file in pinned.files:
@@ -91,6 +103,7 @@ def draw_up(store: Store, name: str, request: Request, *, now_us: int) -> Draft:
             filters=filters,
             missing=request.missing,
             window=request.window,
+            buckets=request.buckets,
         )
 
     with ThreadPoolExecutor(_READERS) as pool:
@@ -99,16 +112,16 @@ def draw_up(store: Store, name: str, request: Request, *, now_us: int) -> Draft:
     if request.missing == "error":
         _refuse_absent_keys(filters, scans, base)
         _refuse_gaps(_said(request.columns, live), scans, selected, grain)
-    chosen = selection_id(grain, request.window, [one.content for one in scans if one.samples])
+    shard_rows = {one.shard: one.samples for one in scans}
+    refuse_sizeless(sum(one.sizeless for one in scans), sum(shard_rows.values()), grain)
+    chosen = selection_id(grain, request.window, _contents(scans, request.buckets))
     if request.like is not None and chosen != request.like.selection_id:
         raise PinError(
             f"with these columns and versions the samples of pin {request.like.name!r} are not all there",
             mend="name columns that cover them, pin with missing='null', or select anew without like=",
         )
-    shard_rows = {one.shard: one.samples for one in scans}
     if not any(shard_rows.values()):
         raise PinError("no sample is selected", where=f"pin {name!r}", mend="loosen where=, subset= or missing=")
-    blocks = sum(-(-rows // request.order.block) for rows in shard_rows.values())
     pin = Pin(
         name=name,
         id="",
@@ -123,13 +136,40 @@ def draw_up(store: Store, name: str, request: Request, *, now_us: int) -> Draft:
         missing=request.missing,
         window=request.window,
         samples=sum(shard_rows.values()),
-        order=request.order.resolved(blocks),
+        order=request.order if request.buckets else _resolved(request.order, shard_rows),
         shard_rows=shard_rows,
+        buckets=_buckets(request, scans),
         coverage={column: sum(one.present[column] for one in scans) / max(1, selected) for column in request.columns},
+        selected=selected,
+        absent=sum(lacking for _, lacking in _absent_keys(filters, scans)),
         created_at_us=now_us,
     ).with_id()
-    whole = request.window is None and all(one.is_whole for one in scans)
-    return Draft(pin, None if whole else {one.shard: one.runs for one in scans})
+    whole = request.window is None and not request.buckets and all(one.is_whole for one in scans)
+    parts = range(max(1, len(request.buckets)))
+    return Draft(pin, None if whole else [(one.shard, one.parts[part].runs) for part in parts for one in scans])
+
+
+def _contents(scans: Sequence[ShardScan], buckets: Sequence[Size]) -> list[str]:
+    """What the samples are, part by part in sample order, each with its bucket if there are any."""
+    if not buckets:
+        return [one.parts[0].content for one in scans if one.samples]
+    numbered = [(number, one.parts[number]) for number in range(len(buckets)) for one in scans]
+    return [f"{number}/{part.content}" for number, part in numbered if part.runs.total]
+
+
+def _buckets(request: Request, scans: Sequence[ShardScan]) -> tuple[Bucket, ...]:
+    found = []
+    alike = request.like.buckets if request.like and request.order == request.like.order else ()
+    for number, (height, width) in enumerate(request.buckets):
+        rows = {one.shard: one.parts[number].runs.total for one in scans}
+        rows = {shard: samples for shard, samples in rows.items() if samples}
+        streams = alike[number].streams if alike else _resolved(request.order, rows).streams
+        found.append(Bucket(height=height, width=width, streams=streams or 1, shard_rows=rows))
+    return tuple(found)
+
+
+def _resolved(order: OrderParameters, shard_rows: Mapping[str, int]) -> OrderParameters:
+    return order.resolved(sum(-(-rows // order.block) for rows in shard_rows.values()))
 
 
 def _live(request: Request, name: str) -> LiveColumn:
@@ -167,24 +207,44 @@ def _pinned_tables(store: Store, names: Sequence[str], request: Request) -> dict
         if name in alike and name not in request.versions:
             found[name] = alike[name].model_copy(update={"packs": ()})
             continue
-        version = request.versions.get(name)
-        if version is not None and not isinstance(version, int):
-            raise PinError(
-                f"versions= gives {version!r} for {name}", mend="give table versions, as in `store.tables()`: integers"
-            )
-        try:
-            version = store.tables.version(name) if version is None else version
-            files = store.tables.files(name, version=version)
-        except StoreError as error:
-            raise PinError(
-                f"version {version} of {name} cannot be read: {error.what}",
-                mend=f"the newest is {store.tables.version(name)}; older ones go with a vacuum unless pinned",
-            ) from error
-        pinned = [PinnedFile(path=f.path, shard=f.shard, rows=f.rows, size_bytes=f.size_bytes) for f in files]
-        if len({file.shard for file in pinned}) != len(pinned):
-            raise PinError(f"a shard of {name} has several files", mend="materialize the shard again with mmfs")
-        found[name] = PinnedTable(version=version, files=tuple(pinned), lineage={"asset_key": name})
+        wanted = request.versions.get(name)
+        version = store.tables.version(name) if wanted is None else find_version(store.tables.log, name, wanted)
+        found[name] = _pinned_table(store, name, version)
     return found
+
+
+def _pinned_table(store: Store, name: str, version: int) -> PinnedTable:
+    try:
+        files = store.tables.files(name, version=version)
+    except StoreError as error:
+        raise PinError(
+            f"version {version} of {name} cannot be read: {error.what}",
+            mend=f"the newest is {store.tables.version(name)}; older ones go with a vacuum unless pinned",
+        ) from error
+    if len({file.shard for file in files}) != len(files):
+        raise PinError(f"a shard of {name} has several files", mend="materialize the shard again with mmfs")
+    footers = _footers(store, name, version, files)
+    return PinnedTable(
+        version=version,
+        files=tuple(PinnedFile(path=f.path, shard=f.shard, rows=f.rows, size_bytes=f.size_bytes) for f in files),
+        lineage={"asset_key": name},
+        data_versions={file.shard: digest for file, (digest, _) in zip(files, footers, strict=True)},
+        run_ids=tuple(sorted({info[RUN_ID] for _, info in footers if RUN_ID in info})),
+    )
+
+
+def _footers(store: Store, name: str, version: int, files: Sequence[DataFile]) -> list[tuple[str, dict[str, str]]]:
+    """Content digest and commit information of each file."""
+    try:
+        with ThreadPoolExecutor(_READERS) as pool:
+            return list(pool.map(lambda file: read_footer(store.objects, file.path), files))
+    except StoreError as error:
+        if all(store.objects.exists(file.path) for file in files):
+            raise
+        raise PinError(
+            f"version {version} of {name} is gone (vacuumed)",
+            mend=f"the newest is {store.tables.version(name)}; pin versions that must stay",
+        ) from error
 
 
 def _filters(store: Store, grain: Grain, tables: Mapping[str, PinnedTable], request: Request) -> list[KeyFilter]:
@@ -200,12 +260,17 @@ def _filters(store: Store, grain: Grain, tables: Mapping[str, PinnedTable], requ
     return [one for one in filters if one is not None]
 
 
+def _absent_keys(filters: Sequence[KeyFilter], scans: Sequence[ShardScan]) -> list[tuple[KeyFilter, int]]:
+    """How many keys of each filter are in no row."""
+    found = [sum(scan.found[number] for scan in scans) for number in range(len(filters))]
+    return [(one, one.size - count) for one, count in zip(filters, found, strict=True) if one.size is not None]
+
+
 def _refuse_absent_keys(filters: Sequence[KeyFilter], scans: Sequence[ShardScan], base: str) -> None:
-    for number, one in enumerate(filters):
-        found = sum(scan.found[number] for scan in scans)
-        if one.size is not None and found < one.size:
+    for one, lacking in _absent_keys(filters, scans):
+        if lacking:
             raise PinError(
-                f"{one.size - found} of the {one.size} keys of {one.what} are in no row of {base}",
+                f"{lacking} of the {one.size} keys of {one.what} are in no row of {base}",
                 mend="save the subset again, pin an older version, or pin with missing='skip'",
             )
 

@@ -10,7 +10,9 @@ from pydantic import ValidationError
 
 from mmfs.errors import PinError, StoreError
 from mmfs.schemas import Grain
+from mmfs.store.buckets import Size, checked_buckets
 from mmfs.store.pin import (
+    Bucket,
     LiveColumn,
     LiveInput,
     Missing,
@@ -21,13 +23,14 @@ from mmfs.store.pin import (
     PinnedTable,
     Window,
 )
-from mmfs.store.pinning import Request, draw_up
 from mmfs.store.runs import runs_name, runs_parquet
+from mmfs.store.versions import Version
 
 if TYPE_CHECKING:
     from mmfs.store.store import Store
 
 __all__ = [
+    "Bucket",
     "LiveColumn",
     "LiveInput",
     "Missing",
@@ -37,6 +40,7 @@ __all__ = [
     "PinnedFile",
     "PinnedTable",
     "Pins",
+    "Version",
     "Window",
 ]
 
@@ -60,10 +64,11 @@ class Pins:
         subset: str | None = None,
         where: str | None = None,
         missing: Missing = "error",
-        versions: Mapping[str, int] | None = None,
+        versions: Mapping[str, Version] | None = None,
         like: str | None = None,
         grain: str | None = None,
         window: Window | None = None,
+        buckets: Sequence[Size] = (),
         order: OrderParameters | None = None,
     ) -> Pin:
         """Fix columns, versions and a selection under a name. Making the same pin again returns the one there is.
@@ -77,22 +82,30 @@ class Pins:
             where: Only samples that meet this condition, evaluated now.
             missing: A selected sample without a value is an ``"error"``, left out (``"skip"``), or kept with zeros and
                 a mask (``"null"``).
-            versions: Delta versions by table; default: the newest, or with ``like`` those of that pin.
+            versions: By table, a Delta version; a Dagster run id, for the last version which that run committed; or a
+                time (`datetime`, or ISO 8601; UTC without an offset), for the newest version at or before it. Default:
+                the newest, or with ``like`` those of that pin.
             like: Take the selection of this pin, sample by sample.
             grain: Default: the finest of the columns, frame > audio_window > caption > media.
             window: Samples of several rows instead of single rows.
+            buckets: Heights and widths, in pixels, to which a loader cuts pictures and depth maps: each sample's to
+                the one whose log aspect ratio is nearest to that of its stored picture (of a window, the first).
+                Batches are of one bucket each. At most 64; some may stay empty.
             order: How the sample order is made; with ``like``, default: as there.
 
         Raises:
             PinError: The name is taken or not allowed, a column, version, subset or pin does not exist, selected
-                samples lack values, or no sample is selected.
+                samples lack values, or no sample is selected; or buckets are given and are no sizes, no column holds
+                pictures, or their sizes are not known.
             WhereError: The condition is wrong.
         """
+        from mmfs.store.pinning import Request, draw_up
+
         _check_name(name)
         model = self.get(like) if like is not None else None
-        if model is not None and (subset, where, grain, window) != (None, None, None, None):
+        if model is not None and (subset, where, grain, window, *buckets) != (None, None, None, None):
             raise PinError(
-                "like= takes a whole selection, so subset=, where=, grain= and window= cannot change it",
+                "like= takes a whole selection, so subset=, where=, grain=, window= and buckets= cannot change it",
                 mend="leave them out, or select anew without like=",
             )
         columns = columns or (model.columns if model else ())
@@ -106,6 +119,7 @@ class Pins:
             like=model,
             grain=model.grain if model else cast("Grain | None", grain and _checked("grain", grain, get_args(Grain))),
             window=model.window if model else window,
+            buckets=checked_buckets([(one.height, one.width) for one in model.buckets] if model else buckets),
             order=order or (model.order if model else OrderParameters()),
         )
         if not request.columns:
@@ -147,9 +161,8 @@ class Pins:
             self._store.objects.delete(pin.selection)
 
     def _publish(self, pin: Pin) -> Pin:
-        document = pin.model_dump_json(indent=1).encode()
         try:
-            self._store.objects.put(_document(pin.name), document, if_absent=True)
+            self._store.objects.put(_document(pin.name), pin.document(), if_absent=True)
         except StoreError:
             if not self._store.objects.exists(_document(pin.name)):
                 raise

@@ -73,7 +73,7 @@ def selection_id(grain: Grain, window: Window | None, shards: Iterable[str]) -> 
 
     Args:
         shards: Hash of `Keys.content` of the samples of each shard that has any, in shard order. Where shards end
-            belongs to the hash, because it belongs to the order.
+            belongs to the hash, because it belongs to the order. With buckets, those of each bucket, with its number.
     """
     shape = window.model_dump_json() if window else "rows"
     return digest("selection/1", grain, shape, *shards)[:32]

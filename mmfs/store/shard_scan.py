@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from mmfs.ids import digest
-from mmfs.schemas import Grain
+from mmfs.schemas import GRAIN_TABLES, Grain
 from mmfs.store.arrays import as_bools, as_numpy
+from mmfs.store.buckets import Size, lengths_in, nearest_buckets, size_columns
 from mmfs.store.keys import Int64s, Keys, key_columns
 from mmfs.store.objects import Objects
 from mmfs.store.parquet import read_parquet
@@ -18,6 +19,19 @@ from mmfs.store.pin import Missing, PinnedFile, Window
 from mmfs.store.pin_filters import KeyFilter
 from mmfs.store.pinned_columns import Need
 from mmfs.store.selection import Mask, Runs, runs_of, sample_rows
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples of a shard that follow one another in the selection.
+
+    Attributes:
+        runs: Where they begin.
+        content: Hash of their keys.
+    """
+
+    runs: Runs
+    content: str
 
 
 @dataclass
@@ -30,8 +44,8 @@ class ShardScan:
         selected: Rows that passed the filters.
         present: Of these, how many have each column.
         found: Keys of each filter that were found here.
-        runs: The samples.
-        content: Hash of their keys.
+        parts: The samples, bucket by bucket; without buckets, all are one part.
+        sizeless: Samples whose picture's size is not known, where buckets need it.
         packs: Packs that the samples' rows name, by table.
     """
 
@@ -40,13 +54,13 @@ class ShardScan:
     selected: int
     found: list[int]
     present: dict[str, int] = field(default_factory=dict)
-    runs: Runs = field(default_factory=lambda: runs_of(np.zeros(0, np.int64), None))
-    content: str = ""
+    parts: list[Part] = field(default_factory=list)
+    sizeless: int = 0
     packs: dict[str, set[str]] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
-        return self.runs.total
+        return sum(part.runs.total for part in self.parts)
 
     @property
     def is_whole(self) -> bool:
@@ -79,6 +93,7 @@ def scan_shard(
     filters: Sequence[KeyFilter],
     missing: Missing,
     window: Window | None,
+    buckets: Sequence[Size],
 ) -> ShardScan:
     """Look at one shard.
 
@@ -86,6 +101,7 @@ def scan_shard(
         file: Rows of the table that defines the grain.
         files: The shard's file of every table that has one.
         needs: What a row must have, by column asked for.
+        buckets: Sizes by whose shape the samples are parted; none for one part.
     """
     keys = Keys.of(read_parquet(objects, file.path, key_columns(grain)), grain)
     selected, found = np.ones(len(keys), np.bool_), []
@@ -105,8 +121,13 @@ def scan_shard(
         scan.present[name] = int((has & selected).sum())
         has_all &= has
     rows = sample_rows(keys, has_all if missing == "skip" else selected, window)
-    scan.runs = runs_of(rows, window)
-    scan.content = digest(keys.at(rows).content())
+    parts = [rows]
+    if buckets:
+        heights, widths = _picture_sizes(objects, files, keys.at(rows), rows, grain)
+        scan.sizeless = int(((heights == 0) | (widths == 0)).sum())
+        nearest = nearest_buckets(np.maximum(heights, 1), np.maximum(widths, 1), buckets)
+        parts = [rows[nearest == number] for number in range(len(buckets))]
+    scan.parts = [Part(runs_of(part, window), digest(keys.at(part).content())) for part in parts]
     members = rows if window is None else np.unique(rows[:, None] + window.stride * np.arange(window.frames))
     for need in every:
         side = sides[need.table]
@@ -133,6 +154,29 @@ def _side(objects: Objects, file: PinnedFile | None, keys: Keys, grain: Grain, n
         at = keys.locate_in(theirs)
         return _Side(rows, np.maximum(at, 0), (at >= 0).astype(np.int64))
     return _Side(rows, *keys.media_rows_in(theirs.media))
+
+
+def _picture_sizes(
+    objects: Objects, files: Mapping[str, PinnedFile], heads: Keys, rows: Int64s, grain: Grain
+) -> tuple[Int64s, Int64s]:
+    """Height and width of the stored picture of each sample, int64 [n]; 0 where they are not known.
+
+    Args:
+        heads: Key of each sample's first row.
+        rows: Number of that row in the table that defines the grain.
+    """
+    table, *lengths = size_columns(grain)
+    file = files.get(table)
+    if file is None:
+        return np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
+    if table == GRAIN_TABLES[grain]:
+        sizes = read_parquet(objects, file.path, lengths)
+        found = [lengths_in(sizes.column(name))[rows] for name in lengths]
+    else:
+        sizes = read_parquet(objects, file.path, [*key_columns("media"), *lengths])
+        at = Keys(heads.media, None).locate_in(Keys.of(sizes, "media"))
+        found = [np.append(lengths_in(sizes.column(name)), 0)[at] for name in lengths]  # -1 is the last one
+    return found[0], found[1]
 
 
 def _packs(side: _Side, members: Int64s, *, with_previous: bool) -> set[str]:

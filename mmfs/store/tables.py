@@ -21,6 +21,7 @@ from mmfs.store.digest import combined_digest, content_digest
 from mmfs.store.faults import fault_point
 from mmfs.store.names import Catalog
 from mmfs.store.objects import Objects
+from mmfs.store.origin import origin
 from mmfs.store.parquet import parquet_bytes, read_footer, read_parquet
 from mmfs.store.rows import canonical_rows, public_schema, stored_schema
 from mmfs.store.specs import change_to
@@ -164,7 +165,7 @@ class Tables:
         Args:
             rows: In any order, without ``shard``; missing nullable columns become null; vectors as fixed-size lists.
             planned: From `state`, taken before the rows were read.
-            info: Kept with the shard's rows, see `commit_info`.
+            info: Kept with the shard's rows, see `commit_info`; with the run that commits, if one does (`origin`).
             check: For rows that must agree with other shards: called before every try of the commit with the
                 table version that it would directly follow; raises StalePlanError when they do not.
 
@@ -174,6 +175,7 @@ class Tables:
         """
         if not _SHARD.fullmatch(shard):
             raise StoreError(f"{shard!r} cannot name a shard", mend="use letters, digits, '.', '_' and '-'")
+        info = {**(info or {}), **origin()}
         snapshot = self.log.snapshot(name)
         current = _state(name, shard, snapshot)
         if current.app_version != planned.app_version:
@@ -186,16 +188,14 @@ class Tables:
             return Commit(
                 name, shard, snapshot.version, current.app_version, rows.num_rows, size, digest, changed=False
             )
-        data = memoryview(parquet_bytes(spec, rows, digest=digest, info=info or {}))
+        data = memoryview(parquet_bytes(spec, rows, digest=digest, info=info))
         number = planned.app_version + 1
         # Named by its bytes, so that two writers of different bytes can never share a file.
         path = f"{name}/shard={shard}/{sha256(data).hexdigest()[:16]}-{number}.parquet"
         fault_point("tables.before_file")
         self._objects.put(path, data)
         file = DataFile(path, shard, rows.num_rows, len(data))
-        version = commit_shard(
-            self.log, spec, planned, file, rows=rows, info={"digest": digest, **(info or {})}, check=check
-        )
+        version = commit_shard(self.log, spec, planned, file, rows=rows, info={"digest": digest, **info}, check=check)
         return Commit(name, shard, version, number, rows.num_rows, len(data), digest, changed=True)
 
     def update(
