@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mmfs.errors import StoreError
 from mmfs.schemas import Column, TableSpec
@@ -77,6 +76,8 @@ def _sorted(spec: TableSpec, rows: pa.Table) -> pa.Table:
         by = pa.Table.from_arrays([rows.column(key.name).cast(key.type) for key in keys], spec.key)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise StoreError(f"key of {spec.name}: {error}", mend="hand over the types of the spec") from error
+    import pyarrow.compute as pc  # 35 ms, which those who only read do without
+
     order = pc.sort_indices(by, sort_keys=[(key.name, "ascending") for key in keys])
     in_order = np.array_equal(as_numpy(order), np.arange(len(order)))
     return rows if in_order else rows.take(order)
@@ -85,6 +86,8 @@ def _sorted(spec: TableSpec, rows: pa.Table) -> pa.Table:
 def _check_unique(spec: TableSpec, rows: pa.Table) -> None:
     if rows.num_rows < 2:
         return
+    import pyarrow.compute as pc
+
     same = None
     for name in spec.key:
         column = rows.column(name).combine_chunks()

@@ -7,20 +7,21 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from mmfs.errors import StoreError
-from mmfs.schemas import BASE_TABLES, Grain
+from mmfs.schemas import BASE_TABLES, Grain, TableSpec
 from mmfs.settings import Settings, load_settings
 from mmfs.store.objects import Objects
 from mmfs.store.packs import read_blobs, refs_of
-from mmfs.store.tables import Tables
 
 if TYPE_CHECKING:
     from mmfs.store.retention import VacuumReport
+    from mmfs.store.tables import Tables
     from mmfs.store.verify import VerifyReport
 
 _FORMAT = 1
@@ -33,20 +34,25 @@ class Store:
     Attributes:
         url: An absolute directory or ``s3://bucket/prefix``.
         objects: Bytes by name.
-        tables: The Delta tables.
         settings: The settings in force: what was set by hand, else what the store recorded, else the defaults.
         namespace: A random id made with the store; ids of search points derive from it.
     """
 
-    def __init__(self, objects: Objects, tables: Tables, settings: Settings, namespace: uuid.UUID) -> None:
+    def __init__(self, objects: Objects, settings: Settings, namespace: uuid.UUID) -> None:
         self.objects = objects
-        self.tables = tables
         self.settings = settings
         self.namespace = namespace
 
     @property
     def url(self) -> str:
         return self.objects.url
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The Delta tables."""
+        from mmfs.store.tables import Tables  # with the Delta library; training that reads a pin needs neither
+
+        return Tables(self.objects, keep_log_days=self.settings.pin_log_days)
 
     @classmethod
     def open(cls, url: str | Path | None = None, *, settings: Settings | None = None, create: bool = True) -> Store:
@@ -65,19 +71,18 @@ class Store:
         """
         settings = settings or load_settings()
         objects = Objects.open(url if url is not None else settings.store)
-        tables = Tables(objects, keep_log_days=settings.pin_log_days)
         is_new = not objects.exists(_RECORD)
         if is_new and not create:
             raise StoreError(f"there is no store at {objects.url}", mend="check MMFS_STORE, or `mmfs ingest` first")
-        if create:
-            # A store of an older mmfs lacks the tables that came since.
-            there = set() if is_new else set(tables.names())
-            with ThreadPoolExecutor(4) as pool:
-                list(pool.map(tables.ensure, [spec for name, spec in BASE_TABLES.items() if name not in there]))
         if is_new:
+            _make_tables(objects, settings, list(BASE_TABLES.values()))
             _write_record(objects, settings)
+        elif create:
+            # A store of an older mmfs lacks the tables that came since.
+            there = set(objects.folders())
+            _make_tables(objects, settings, [spec for name, spec in BASE_TABLES.items() if name not in there])
         record = _read_record(objects)
-        return cls(objects, tables, settings.with_recorded(record["recorded"]), uuid.UUID(record["namespace"]))
+        return cls(objects, settings.with_recorded(record["recorded"]), uuid.UUID(record["namespace"]))
 
     def sql(self, query: str, *, versions: Mapping[str, int] | None = None) -> pa.Table:
         """The rows of one SELECT over the store's tables; see `Sql.query`."""
@@ -127,6 +132,15 @@ class Store:
         if lacking:
             raise StoreError(f"rows of {table} lack the column {lacking[0]}", mend="read them with all columns")
         return read_blobs(self.objects, refs_of(rows), verify=verify)
+
+
+def _make_tables(objects: Objects, settings: Settings, specs: Sequence[TableSpec]) -> None:
+    if specs:
+        from mmfs.store.tables import Tables
+
+        tables = Tables(objects, keep_log_days=settings.pin_log_days)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(tables.ensure, specs))
 
 
 def _write_record(objects: Objects, settings: Settings) -> None:
