@@ -181,6 +181,18 @@ class AudioFeaturesConfig(_Frozen):
     batch_size: int = Field(32, ge=1, description="Windows computed at once; does not change results.")
 
 
+class DuplicatesConfig(_Frozen):
+    """When the asset duplicates counts frames as duplicates, and what it keeps."""
+
+    threshold: float = Field(
+        0.95, ge=0.5, le=1, description="Cosine of two clip vectors from which on frames are duplicates."
+    )
+    max_hamming: int = Field(4, ge=0, le=16, description="Bits of 64 in which their perceptual hashes may differ.")
+    keep: Literal["largest", "first"] = Field(
+        "largest", description="Which media of a group is kept: that of most pixels, or that ingested first."
+    )
+
+
 class GuardLimits(_Frozen):
     """What a process that decodes untrusted bytes may use."""
 
@@ -190,6 +202,22 @@ class GuardLimits(_Frozen):
     image_pixels: int = Field(178_956_970, ge=1, description="Largest image, in pixels, by its header.")
     video_side: int = Field(8192, ge=16, description="Largest width or height of a video, in pixels.")
     files_per_process: int = Field(256, ge=1, description="Files after which a decoding process is replaced.")
+
+
+class CacheConfig(_Frozen):
+    """Where training keeps what it has read, for all processes of a node."""
+
+    dir: str | None = Field(
+        None,
+        description="Folder on a fast local disk that the node's training processes share; unset: each process keeps "
+        "table rows in temporary files of its own, and reads media over the network whenever it needs them.",
+    )
+    quota_gb: float = Field(100.0, gt=0, description="Disk that the folder may use, in GB (10^9 bytes).")
+
+    @property
+    def quota_bytes(self) -> int:
+        """The quota in bytes."""
+        return int(self.quota_gb * 10**9)
 
 
 class Settings(BaseSettings):
@@ -217,6 +245,12 @@ class Settings(BaseSettings):
     )
     qdrant_url: str | None = Field(None, description="Qdrant server; unset: the embedded engine in the store.")
     qdrant_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server.")
+    dagster_url: str | None = Field(
+        None,
+        repr=False,
+        description="Dagster webserver that training runs are reported to, e.g. http://127.0.0.1:3000; "
+        "`user:password@` before the host is sent as basic authentication and shown nowhere.",
+    )
     pin_log_days: int = Field(3650, ge=1, description="How long table history is kept, so that pins stay readable.")
     clip: ClipConfig = Field(
         ClipConfig(), description="Model of clip_embeddings, text_embeddings, prompt_scores and of queries."
@@ -226,7 +260,9 @@ class Settings(BaseSettings):
     frames: FramesConfig = Field(FramesConfig(), description="Sampling of videos.")
     audio: AudioConfig = Field(AudioConfig(), description="Windows of sound.")
     audio_features: AudioFeaturesConfig = Field(AudioFeaturesConfig(), description="Spectrograms of audio_features.")
+    duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="Near duplicates among frames.")
     guard: GuardLimits = Field(GuardLimits(), description="Limits of decoding processes.")
+    cache: CacheConfig = Field(CacheConfig(), description="What training keeps on the node's disk.")
 
     def with_recorded(self, recorded: dict[str, Any]) -> Self:
         """These settings, with what the store recorded filled in wherever nothing was set by hand.
@@ -246,7 +282,7 @@ class Settings(BaseSettings):
         """The sections a store remembers: those that decide what its rows contain."""
         return {
             name: _portable_demo_paths(getattr(self, name).model_dump(mode="json"))
-            for name in ("clip", "depth", "prompts", "frames", "audio", "audio_features")
+            for name in ("clip", "depth", "prompts", "frames", "audio", "audio_features", "duplicates")
         }
 
 

@@ -63,3 +63,14 @@ def test_a_section_that_is_no_json_is_said_plainly(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MMFS_CLIP", "ViT-L-14")
     with pytest.raises(SettingsError, match="clip"):
         load_settings()
+
+
+def test_the_cache_folder_and_its_quota_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().cache.dir is None
+    monkeypatch.setenv("MMFS_CACHE__DIR", "/scratch/mmfs")
+    monkeypatch.setenv("MMFS_CACHE__QUOTA_GB", "0.5")
+    cache = load_settings().cache
+    assert (cache.dir, cache.quota_bytes) == ("/scratch/mmfs", 500_000_000)
+    monkeypatch.setenv("MMFS_CACHE__QUOTA_GB", "0")
+    with pytest.raises(SettingsError, match="MMFS_CACHE__QUOTA_GB"):
+        load_settings()

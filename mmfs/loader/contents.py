@@ -1,4 +1,4 @@
-"""What records point to: blobs in packs, texts in a scratch file. Made anew for every few samples of a table."""
+"""What records point to: blobs in packs, texts in files beside them. Made anew for every few samples of a table."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from mmfs.loader.fetch import Bad, Fetcher
+from mmfs.loader.fetch import Bad, Fetcher, Nearby, References
 
-References = npt.NDArray[np.void]
 ReadText = Callable[[int, int], str]
 
 
@@ -21,13 +19,15 @@ class Contents:
         fetcher: Reads blobs.
         read_text: Reads the text at an offset and of a length.
         is_shared: Whether several columns may ask for one blob, which is then kept, so that it is fetched once.
+        nearby: What the node will want soon; see `Fetcher.fetch`.
 
     Attributes:
         decoded: Place for what several columns would decode alike, by pack and offset.
     """
 
-    def __init__(self, fetcher: Fetcher, read_text: ReadText, *, is_shared: bool) -> None:
+    def __init__(self, fetcher: Fetcher, read_text: ReadText, *, is_shared: bool, nearby: Nearby | None = None) -> None:
         self._fetcher = fetcher
+        self._nearby = nearby
         self._is_shared = is_shared
         self._kept: dict[tuple[int, int], bytes | Bad] = {}
         self.text = read_text
@@ -37,14 +37,14 @@ class Contents:
         """The bytes behind references, in their order.
 
         Raises:
-            LoaderError: A pack is gone.
+            LoaderError: A pack is gone or cannot be reached.
         """
         if not self._is_shared:
-            return self._fetcher.fetch(references)
+            return self._fetcher.fetch(references, self._nearby)
         places = places_of(references)
         new = {place: number for number, place in enumerate(places) if place not in self._kept}
         if new:
-            fetched = self._fetcher.fetch(references[list(new.values())])
+            fetched = self._fetcher.fetch(references[list(new.values())], self._nearby)
             self._kept |= zip(new, fetched, strict=True)
         return [self._kept[place] for place in places]
 

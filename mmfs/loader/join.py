@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mmfs.errors import IntegrityError
-from mmfs.loader.random_rows import RandomRows, Records
-from mmfs.loader.records import keys_in
+from mmfs.loader.random_rows import RandomRows
+from mmfs.loader.records import Records, keys_in
 from mmfs.loader.scratch import ScratchArray
 from mmfs.schemas import Grain
 from mmfs.store.keys import Int64s, Keys

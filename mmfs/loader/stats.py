@@ -28,13 +28,28 @@ class BadSample:
 
 
 @dataclass(frozen=True)
+class Traffic:
+    """Bytes of blobs handed out; bytes read from the store for that, of tables as well; bytes from the cache."""
+
+    read: int = 0
+    fetched: int = 0
+    cached: int = 0
+
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(self.read + other.read, self.fetched + other.fetched, self.cached + other.cached)
+
+
+@dataclass(frozen=True)
 class LoaderStats:
     """Figures since the loader was made.
 
     Attributes:
         batches, samples: Delivered to this rank; samples counts valid ones only.
-        samples_per_s: Over the time from the first request to the last delivery.
+        elapsed_s: From the first request to the last delivery.
+        samples_per_s: Over that time.
         bytes_read: Bytes of blobs read (frames, depth maps, sound); table columns are not counted.
+        bytes_fetched: Bytes read from a store on another machine, of packs and tables; of tables alone on this one.
+        bytes_cached: Bytes of blobs that came from the node's cache instead.
         stall_share: Share of that time in which the training loop waited for a batch.
         first_batch_s: From the first request to the first batch.
         quarantined: Bad samples, each replaced by a repeat that is not valid.
@@ -45,8 +60,11 @@ class LoaderStats:
 
     batches: int
     samples: int
+    elapsed_s: float
     samples_per_s: float
     bytes_read: int
+    bytes_fetched: int
+    bytes_cached: int
     stall_share: float
     first_batch_s: float | None
     quarantined: int
@@ -97,7 +115,7 @@ class Meter:
         """Samples at the end of an epoch were left out."""
         self._dropped += samples
 
-    def stats(self, bytes_read: int) -> LoaderStats:
+    def stats(self, traffic: Traffic) -> LoaderStats:
         """The figures so far."""
         elapsed = (self._last - self._began) if self._last is not None and self._began is not None else 0.0
         with self._lock:
@@ -105,8 +123,11 @@ class Meter:
         return LoaderStats(
             batches=self._batches,
             samples=self._samples,
+            elapsed_s=elapsed,
             samples_per_s=self._samples / elapsed if elapsed else 0.0,
-            bytes_read=bytes_read,
+            bytes_read=traffic.read,
+            bytes_fetched=traffic.fetched,
+            bytes_cached=traffic.cached,
             stall_share=min(1.0, self._waited_s / elapsed) if elapsed else 0.0,
             first_batch_s=self._first_batch_s,
             quarantined=quarantined,

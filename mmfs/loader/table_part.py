@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mmfs.loader.buffers import BufferPool
+from mmfs.loader.cache.pack_cache import CachedFetcher
 from mmfs.loader.contents import Contents
-from mmfs.loader.fetch import Bad, Fetcher
+from mmfs.loader.fetch import Bad, Fetcher, Place
 from mmfs.loader.join import Join
 from mmfs.loader.live_inputs import ABSENT, input_values
 from mmfs.loader.random_rows import RandomRows
@@ -37,6 +40,7 @@ class BaseRows:
         keys: Their keys [n * T].
         heads: Keys of the first row of each sample [n].
         draws: Numbers [n] that choose one of several rows; None: the first.
+        wider: For some of the samples, by number: the rows of all samples of their blocks, and the block of each.
     """
 
     rows: Int64s
@@ -44,6 +48,7 @@ class BaseRows:
     keys: Keys
     heads: Keys
     draws: Int64s | None
+    wider: Callable[[Sequence[int]], tuple[BaseRows, Int64s]]
 
 
 @dataclass(frozen=True)
@@ -84,13 +89,41 @@ class TablePart:
         """Put the values of samples at their places in the batch; which of them, by number, cannot be delivered."""
         flat = places if self.each == 1 else (places[:, None] * self.each + np.arange(self.each)).reshape(-1)
         found = self._find(base)
-        contents = Contents(self.fetcher, self.rows.text, is_shared=bool(self.inputs))
+        nearby = partial(self._nearby, base, found) if self.fetcher.is_shared and found.counts is None else None
+        contents = Contents(self.fetcher, self.rows.text, is_shared=bool(self.inputs), nearby=nearby)
         bad = []
         for slot, source in self.columns:
             bad += self._fill_column(rooms, places if self.gives_all else flat, slot, source, found, contents)
         for one, source in self.inputs:
             bad += self._fill_input(rooms, flat, one, source, found, contents)
         return bad
+
+    def prefetch(self, base: BaseRows, *, waits: bool) -> bool:
+        """Bring what samples have to the node's disk; False if others are at it and that is not waited for."""
+        found = self._find(base)
+        if self._blob is None or not isinstance(self.fetcher, CachedFetcher):
+            return True
+        has = found.there & found.records[f"{self._blob}?"]
+        return self.fetcher.prefetch(found.records[self._blob][has].tolist(), waits=waits)
+
+    @property
+    def _blob(self) -> str | None:
+        """The column whose bytes lie in packs, if that was asked for; a table has one at most."""
+        sources = (source for _, source in (*self.columns, *self.inputs))
+        return next((source.field for source in sources if source.kind == "blob"), None)
+
+    def _nearby(self, base: BaseRows, found: _Found, missing: Sequence[Place]) -> dict[int, list[Place]]:
+        """Where the blobs of the blocks lie that missing ones belong to."""
+        wanted = set(missing)
+        places = enumerate(found.records[self._blob].tolist())
+        wider, blocks = base.wider(sorted({number // self.each for number, place in places if place in wanted}))
+        found = self._find(wider)
+        has = found.there & found.records[f"{self._blob}?"]
+        nearby: dict[int, list[Place]] = {}
+        owners = np.repeat(blocks, self.each)[has].tolist()
+        for block, place in zip(owners, found.records[self._blob][has].tolist(), strict=True):
+            nearby.setdefault(block, []).append(place)
+        return nearby
 
     def _find(self, base: BaseRows) -> _Found:
         if self.join is None:
@@ -108,7 +141,8 @@ class TablePart:
         has = found.there & found.records[f"{source.field}?"]
         room, values = rooms.values[slot.name], found.records[source.field]
         if found.counts is not None:
-            failed = _fill_all(room, places, slot, values, has, found.counts, contents)
+            flat = slot.column.room(len(values), BufferPool(0), rooms.size)
+            failed = _fill_all(room, flat, places, slot, values, has, found.counts, contents)
             has = np.array([bool(part.all()) and len(part) > 0 for part in _split(has, found.counts)], np.bool_)
         else:
             failed = slot.column.fill(room, places, values, has, contents)
@@ -138,10 +172,16 @@ class TablePart:
 
 
 def _fill_all(
-    room: list[object], places: Int64s, slot: Slot, values: Records, there: Mask, counts: Int64s, contents: Contents
+    room: list[object],
+    flat: Any,
+    places: Int64s,
+    slot: Slot,
+    values: Records,
+    there: Mask,
+    counts: Int64s,
+    contents: Contents,
 ) -> list[tuple[int, Bad]]:
-    """Fill each sample's place with all its values."""
-    flat = slot.column.room(len(values), BufferPool(0))
+    """Fill each sample's place with all its values, by way of ``flat``, which has room for those of all samples."""
     failed = slot.column.fill(flat, np.arange(len(values)), values, there, contents)
     ends = np.cumsum(counts)
     for place, end, count in zip(places.tolist(), ends.tolist(), counts.tolist(), strict=True):

@@ -57,6 +57,10 @@ def jpeg_of(key: Key, height: int = 32, width: int = 32) -> bytes:
     return encode_jpeg(np.broadcast_to(np.uint8(colour_of(key)), (height, width, 3)), quality=95)
 
 
+def depth16_of(key: Key) -> bytes:
+    return encode_depth16(np.full((32, 32), depth_of(key), np.float32))
+
+
 @dataclass
 class World:
     """A store and what is in it."""
@@ -64,19 +68,32 @@ class World:
     store: Store
     frames: dict[str, list[Key]] = field(default_factory=dict)
 
+    @classmethod
+    def at(cls, url: Path | str) -> World:
+        """An empty one."""
+        return cls(Store.open(url, settings=Settings()))
+
     @property
     def keys(self) -> list[str]:
         """Keys of all frames in canonical order."""
         return [name_of(key) for shard in sorted(self.frames) for key in sorted(self.frames[shard])]
 
     def add_frames(
-        self, shard: str, keys: Sequence[Key], blob: Callable[[Key], bytes] = jpeg_of, fingerprint: str = "f0"
+        self,
+        shard: str,
+        keys: Sequence[Key],
+        blob: Callable[[Key], bytes] = jpeg_of,
+        fingerprint: str = "f0",
+        size_of: Callable[[Key], tuple[int, int] | None] = lambda _: None,
     ) -> None:
-        """Replace the shard's frames."""
+        """Replace the shard's frames; ``size_of`` says their height and width, None for unknown ones."""
         self.frames[shard] = sorted(keys)
         rows = self._blob_rows("frames", shard, sorted(keys), blob, "jpg")
         rows = rows.append_column("time_s", pa.array([float(index) for _, index in sorted(keys)]))
         rows = rows.append_column("fingerprint", pa.array([fingerprint] * len(keys)))
+        sizes = [size_of(key) or (None, None) for key in sorted(keys)]
+        for part, name in enumerate(("frame_height", "frame_width")):
+            rows = rows.append_column(name, pa.array([size[part] for size in sizes], pa.int64()))
         self.store.tables.update("frames", shard, lambda _: rows)
 
     def add_vectors(self, shard: str, keys: Sequence[Key], table: str = "clip_embeddings", model: int = 0) -> None:
@@ -86,12 +103,8 @@ class World:
         rows = rows.append_column("fingerprint", pa.array([f"v{model}"] * len(keys)))
         self.store.tables.update(table, shard, lambda _: rows)
 
-    def add_depth(self, shard: str, keys: Sequence[Key], size: tuple[int, int] = (32, 32)) -> None:
+    def add_depth(self, shard: str, keys: Sequence[Key], blob: Callable[[Key], bytes] = depth16_of) -> None:
         self.store.tables.ensure(DEPTH)
-
-        def blob(key: Key) -> bytes:
-            return encode_depth16(np.full(size, depth_of(key), np.float32))
-
         rows = self._blob_rows("depth_maps", shard, sorted(keys), blob, "d16")
         rows = rows.append_column("depth_max", pa.array([depth_of(key) for key in sorted(keys)], pa.float32()))
         self.store.tables.update("depth_maps", shard, lambda _: rows)
@@ -149,7 +162,7 @@ def frames_of(media: Sequence[int], each: int) -> list[Key]:
     return [(m, index) for m in media for index in range(each)]
 
 
-def build_world(folder: Path) -> World:
+def build_world(folder: Path | str) -> World:
     """Three shards: 10, 7 and 3 media of 5, 3 and 1 frames, complete in every table."""
     world = World(Store.open(folder, settings=Settings()))
     for shard, media, each in (("000000", range(10), 5), ("000001", range(10, 17), 3), ("000002", range(17, 20), 1)):
