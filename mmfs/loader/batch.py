@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from mmfs.errors import LoaderError
 from mmfs.loader.buffers import BufferPool
 from mmfs.loader.fetch import Bad
 from mmfs.loader.live import LiveColumns
-from mmfs.loader.reader import PinReader
+from mmfs.loader.mixture_reader import SampleReader
 from mmfs.loader.rooms import Rooms
 from mmfs.loader.state import State
 from mmfs.loader.stats import BadSample, Meter
@@ -24,6 +24,8 @@ from mmfs.store.pin import LIVE
 log = logging.getLogger("mmfs.loader")
 
 Batch = dict[str, Any]
+#: What becomes of damaged samples; see `Loader`.
+BadSamples = Literal["repeat", "error"]
 Transforms = Mapping[str, Callable[[Any], Any]]
 
 #: Samples that one thread reads at a time: enough to make near reads one, few enough to keep all threads busy.
@@ -42,12 +44,13 @@ class Making:
     """
 
     columns: Sequence[str]
-    reader: PinReader
+    reader: SampleReader
     live: LiveColumns | None
     pool: BufferPool
     meter: Meter
     transforms: Transforms
     to_device: Callable[[Batch], Batch]
+    bad_samples: BadSamples = "repeat"
 
 
 class BatchJob:
@@ -61,6 +64,7 @@ class BatchJob:
         slots = [*reader.slots, *(making.live.slots if making.live else ())]
         self._rooms = Rooms(slots, reader.inputs, self._size, making.pool, has_masks=reader.has_masks, size=step.size)
         self._keys = [""] * self._size
+        self._samples = step.samples.copy()
         self._valid = step.valid.copy()
         self._bad: dict[int, tuple[str, Bad]] = {}
         self.parts = -(-self._size // _CHUNK)
@@ -79,7 +83,7 @@ class BatchJob:
         if self._bad:
             self._mend()
         batch = self._rooms.batch(making.columns)
-        batch |= {"_key": self._keys, "_valid": torch.from_numpy(self._valid)}
+        batch |= {"_key": self._keys, "_valid": torch.from_numpy(self._valid)} | making.reader.labels(self._samples)
         for column, transform in making.transforms.items():
             batch[column] = transform(batch[column])
         del self._rooms
@@ -98,11 +102,22 @@ class BatchJob:
                 self._bad.setdefault(place, (column, why))
 
     def _mend(self) -> None:
-        """Every bad place becomes a repeat of the next good sample, marked as not valid and reported."""
+        """Every bad place becomes a repeat of the next good sample, marked as not valid and reported.
+
+        Raises:
+            LoaderError: Bad samples are errors here, or there is no good one.
+        """
+        making = self._making
         for place, (column, why) in sorted(self._bad.items()):
             sample = BadSample(self._keys[place], column, why.reason, why.pack, why.offset)
-            self._making.meter.add_bad(sample)
+            making.meter.add_bad(sample)
             log.warning("bad sample %s", sample)
+            if making.bad_samples == "error" and column != "_key":
+                raise LoaderError(
+                    f"bad sample {sample.key}: {column}: {why.reason}",
+                    where=f"{why.pack} at {why.offset}" if why.pack else None,
+                    mend="materialize what is damaged and pin again, or load with bad_samples='repeat'",
+                )
         good = [place for place in range(self._size) if place not in self._bad]
         bad = sorted(self._bad)
         if not good:
@@ -113,6 +128,7 @@ class BatchJob:
             source = next((candidate for candidate in good if candidate > place), good[0])
             self._rooms.repeat(source, place)
             self._keys[place] = self._keys[source]
+            self._samples[place] = self._samples[source]
             self._valid[place] = False
 
     def _substitute(self) -> None:
@@ -125,6 +141,7 @@ class BatchJob:
             if number == _SUBSTITUTES:
                 break
             self._bad.clear()
+            self._samples[0] = sample
             self._read(np.zeros(1, np.int64), np.array([sample], np.int64), self._step.draws[:1])
             if not self._bad:
                 self._compute([0])

@@ -13,7 +13,7 @@ from mmfs.errors import LoaderError
 from mmfs.loader.fetch import Bad
 from mmfs.loader.live_features import needing_packages, pinned_features
 from mmfs.loader.live_inputs import ABSENT
-from mmfs.loader.reader import PinReader
+from mmfs.loader.mixture_reader import SampleReader
 from mmfs.loader.rooms import Rooms, Slot
 from mmfs.loader.stats import Meter
 from mmfs.loader.table_part import BadPlace
@@ -123,7 +123,7 @@ class LiveFeature:
 
 
 def open_live(
-    pin: Pin, reader: PinReader, settings: Settings, meter: Meter, *, device: str | None, decode: bool
+    pin: Pin, reader: SampleReader, settings: Settings, meter: Meter, *, device: str | None, decode: bool
 ) -> LiveColumns | None:
     """The live columns of a pin, with their models loaded; None where there are none.
 

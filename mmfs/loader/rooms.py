@@ -44,6 +44,7 @@ class Rooms:
         has_masks: Whether missing values are delivered, with a mask.
 
     Attributes:
+        size: As given.
         values: By column: what its `BatchColumn` made room for.
         present: By column: which values are there; empty without masks.
         inputs: By name: one value each, as features take them.
@@ -61,6 +62,7 @@ class Rooms:
     ) -> None:
         self._slots = slots
         self._samples = samples
+        self.size = size
         self.values: dict[str, Any] = {
             slot.name: [None] * samples if slot.gives_all else slot.column.room(samples * slot.each, pool, size)
             for slot in slots

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 from mmfs.loader.order import Order
-from mmfs.loader.state import State, steps_left
+from mmfs.loader.state import State, state_at_step, steps_left
 from mmfs.loader.step import Step
 from mmfs.loader.steps import epoch_steps, stream_steps
 from mmfs.loader.topology import Topology
+from mmfs.store.keys import Int64s
 from mmfs.store.pin import Pin
 
 
@@ -40,6 +42,39 @@ class Schedule(ABC):
     @abstractmethod
     def left_out(self, state: State, topology: Topology) -> int:
         """Samples that ``drop_last`` leaves out between the state and the end of its epoch, on all ranks together."""
+
+    def at_epoch(self, state: State, epoch: int) -> State:
+        """The start of an epoch; the state itself when it stands in that epoch."""
+        return state.at_epoch(epoch)
+
+    def after_epoch(self, state: State, topology: Topology, *, drop_last: bool) -> State:
+        """The state after the steps that `epoch_steps` makes, and after none of them if there are none."""
+        steps = self.steps_left(state, topology, drop_last=drop_last)
+        return replace(state, epoch=state.epoch + 1, position=0, step=state.step + steps)
+
+    @abstractmethod
+    def state_at(self, start: State, step: int, topology: Topology, *, drop_last: bool, is_stream: bool) -> State:
+        """The state before a step, when iteration began at ``start`` and went on, epoch after epoch."""
+
+    @abstractmethod
+    def sightings(
+        self,
+        start: State,
+        samples: Int64s,
+        topology: Topology,
+        *,
+        drop_last: bool,
+        is_stream: bool,
+        first_step: int,
+        last_step: int,
+    ) -> Iterator[tuple[int, int, int, int]]:
+        """When samples are delivered by the steps [first_step, last_step) of an iteration that began at ``start``.
+
+        Repeats that only fill a batch are left out.
+
+        Yields:
+            Index into ``samples``, epoch, step, rank.
+        """
 
     @abstractmethod
     def resumed(self, saved: Mapping[str, Any]) -> tuple[Self, State]:
@@ -83,3 +118,45 @@ class SelectionSchedule(Schedule):
         state = self.start.resumed(saved, self.samples)
         order = Order(self.order.shard_rows, self.order.parameters, state.seed, self.order.shuffle)
         return type(self)(order, state.selection_id), state
+
+    def state_at(self, start: State, step: int, topology: Topology, *, drop_last: bool, is_stream: bool) -> State:
+        width = topology.global_batch
+        return state_at_step(start, step, self.samples, width, drop_last=drop_last, is_stream=is_stream)
+
+    def sightings(
+        self,
+        start: State,
+        samples: Int64s,
+        topology: Topology,
+        *,
+        drop_last: bool,
+        is_stream: bool,
+        first_step: int,
+        last_step: int,
+    ) -> Iterator[tuple[int, int, int, int]]:
+        width = topology.global_batch
+        begin, end = (
+            self.state_at(start, step, topology, drop_last=drop_last, is_stream=is_stream)
+            for step in (first_step, last_step)
+        )
+        for epoch in range(begin.epoch, end.epoch + 1):
+            position, before, steps = self._part_of(start, epoch, width, drop_last=drop_last, is_stream=is_stream)
+            for index, place in enumerate(self.order.epoch(epoch).positions_of(samples).tolist()):
+                number, past = divmod(place - position, width)
+                step = before + number
+                if 0 <= number < steps and first_step <= step < last_step:
+                    yield index, epoch, step, past % topology.world_size
+
+    def _part_of(
+        self, start: State, epoch: int, width: int, *, drop_last: bool, is_stream: bool
+    ) -> tuple[int, int, int]:
+        """What is delivered of an epoch: the position and the step at which it begins, and its number of steps."""
+        if is_stream:
+            # Positions of one epoch after the other, counted on from the beginning of the stream.
+            position = start.position - (epoch - start.epoch) * self.samples
+            return position, start.step, -(-(self.samples - position) // width)
+        head = steps_left(start.position, self.samples, width, drop_last=drop_last)
+        if epoch == start.epoch:
+            return start.position, start.step, head
+        whole = steps_left(0, self.samples, width, drop_last=drop_last)
+        return 0, start.step + head + (epoch - start.epoch - 1) * whole, whole

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,6 +20,8 @@ class State:
         epoch: The epoch to go on with.
         position: The position in it, in [0, samples).
         step: Batches that each rank was given since the run began; it numbers steps, the order does not use it.
+        buckets: Position in each shape bucket, counted from the start of the epoch; their sum is ``position``. A
+            stream may be ahead of the epoch in some. Empty without buckets.
     """
 
     selection_id: str
@@ -28,10 +30,12 @@ class State:
     epoch: int = 0
     position: int = 0
     step: int = 0
+    buckets: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, for a checkpoint."""
-        return {"format": 1, **asdict(self)}
+        found = {"format": 1, **asdict(self), "buckets": list(self.buckets)}
+        return found if self.buckets else {name: value for name, value in found.items() if name != "buckets"}
 
     def resumed(self, saved: Mapping[str, Any], samples: int) -> State:
         """A saved state, checked against this one's selection and order. Its seed is taken over.
@@ -42,8 +46,11 @@ class State:
         try:
             if saved["format"] != 1:
                 raise ValueError(f"format {saved['format']}")
-            numbers = {name: int(saved[name]) for name in ("seed", "epoch", "position", "step")}
-            found = replace(self, selection_id=str(saved["selection_id"]), order_id=str(saved["order_id"]), **numbers)
+            seed, epoch, position, step = (int(saved[name]) for name in ("seed", "epoch", "position", "step"))
+            buckets = tuple(int(one) for one in saved.get("buckets", ()))
+            found = State(
+                str(saved["selection_id"]), str(saved["order_id"]), seed, epoch, position, step, buckets=buckets
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise LoaderError(
                 f"this is no loader state: {error!r}", mend="pass what state_dict() returned, as it was"
@@ -58,7 +65,8 @@ class State:
                 "the state belongs to another way of ordering the same samples",
                 mend="resume with the same shuffle= and order parameters",
             )
-        if not (0 <= found.position < samples and found.epoch >= 0 and found.step >= 0):
+        is_sum = len(buckets) == len(self.buckets) and (not buckets or found.position == sum(buckets))
+        if not (is_sum and 0 <= found.position < samples and found.epoch >= 0 and found.step >= 0):
             raise LoaderError(
                 f"the state stands at position {found.position} of epoch {found.epoch}, step {found.step}",
                 where=f"{samples} samples",
@@ -68,7 +76,13 @@ class State:
 
     def at_epoch(self, epoch: int) -> State:
         """At the start of another epoch; unchanged when it is the current one."""
-        return self if epoch == self.epoch else replace(self, epoch=epoch, position=0)
+        if epoch == self.epoch:
+            return self
+        return replace(self, epoch=epoch, position=0, buckets=(0,) * len(self.buckets))
+
+    def at_buckets(self, epoch: int, buckets: Sequence[int], step: int) -> State:
+        """At these positions of shape buckets, counted from the start of an epoch."""
+        return replace(self, epoch=epoch, position=sum(buckets), step=step, buckets=tuple(buckets))
 
 
 def after_step(state: State, samples: int, global_batch: int, *, drop_last: bool) -> State:

@@ -30,7 +30,7 @@ def epoch_steps(order: Order, state: State, topology: Topology, *, drop_last: bo
     for starts in _chunks(state.position, width, owed, topology):
         positions = starts[:, None] + topology.positions(0)
         samples = epoch.samples_at(positions % count)
-        draws = _draws(epoch, samples)
+        draws = caption_draws(epoch, samples)
         for row, start in enumerate(starts.tolist()):
             state = after_step(replace(state, position=start), count, width, drop_last=drop_last)
             substitutes = _Substitutes(epoch, start + width)
@@ -53,7 +53,7 @@ def stream_steps(order: Order, state: State, topology: Topology) -> Iterator[Ste
         for number in wanted:
             mine = numbers == number
             samples[mine] = epochs[number].samples_at(places[mine])
-            draws[mine] = _draws(epochs[number], samples[mine])
+            draws[mine] = caption_draws(epochs[number], samples[mine])
         for row in range(len(starts)):
             substitutes = _Substitutes(epochs[int(numbers[row, -1])], int(places[row, -1]) + 1)
             state = after_stream_step(state, count, width)
@@ -80,7 +80,7 @@ def _chunks(position: int, width: int, steps: int, topology: Topology) -> Iterat
         yield position + width * np.arange(first, min(first + most, steps), dtype=np.int64)
 
 
-def _draws(epoch: EpochOrder, samples: Int64s) -> Int64s:
+def caption_draws(epoch: EpochOrder, samples: Int64s) -> Int64s:
     """A number for each sample of an epoch, whatever step and rank deliver it."""
     keys = keys_of(key_of(epoch.order.seed, epoch.epoch, _CAPTIONS), samples)
     return (keys >> np.uint64(1)).astype(np.int64)
