@@ -113,11 +113,7 @@ _FRAME_INDEX = Column(
 )
 _CAPTION_INDEX = Column("caption_index", pa.int64(), "Ordinal of the caption of its media.")
 _WINDOW_INDEX = Column("window_index", pa.int64(), "Ordinal of the window in its media: it begins so many hops in.")
-FINGERPRINT = Column(
-    "fingerprint",
-    pa.string(),
-    "Hash of everything that determined the row: upstream, code, weights, parameters.",
-)
+FINGERPRINT = Column("fingerprint", pa.string(), "Hash of all that made the row: upstream, code, weights, parameters.")
 BLOB_COLUMNS = (
     Column("pack", pa.string(), "Pack that holds the bytes, relative to the store."),
     Column("offset", pa.int64(), "Position of the bytes in the pack.", "bytes"),
@@ -177,11 +173,7 @@ _LISTINGS = TableSpec(
         Column("size_bytes", pa.int64(), "Size as listed.", "bytes"),
         Column("etag", pa.string(), "Change mark of the object store; null for local files."),
         Column("mtime_us", pa.int64(), "Last change as listed.", "microseconds since 1970, UTC"),
-        Column(
-            "captions",
-            pa.string(),
-            "Captions from lists and sidecars: a JSON array of {text, source, language}.",
-        ),
+        Column("captions", pa.string(), "Texts of lists and sidecars: a JSON array of {text, source, language}."),
         Column("licence", pa.string(), "Licence as stated by the source."),
         Column("creator", pa.string(), "Creator as stated by the source."),
         Column("attributes", pa.string(), "Free attributes, a JSON object."),
@@ -302,6 +294,21 @@ _SUBSETS = TableSpec(
         Column("saved_at_us", pa.int64(), "When it was saved.", "microseconds since 1970, UTC"),
     ),
 )
+_DUPLICATES = TableSpec(
+    "duplicates",
+    "Near duplicates: every frame with its group, and whether it is kept.",
+    ("media_id", "frame_index"),
+    (
+        _MEDIA_ID,
+        _FRAME_INDEX,
+        Column("group_key", pa.string(), "Key of the frame that stands for the group; its own without duplicates."),
+        Column("is_kept", pa.bool_(), "Whether the frame stays; of each group the frames of one media do."),
+        Column("similarity", pa.float32(), "Cosine to the most similar kept frame of the group but itself."),
+        Column("reason", pa.string(), "phash, vector, or phash and vector; null without duplicates."),
+        FINGERPRINT,
+    ),
+    grain="frame",
+)
 _TRAINING_RUNS = TableSpec(
     "training_runs",
     "What each training run read: enough to compute every step's keys. The shard is the run id.",
@@ -309,13 +316,14 @@ _TRAINING_RUNS = TableSpec(
     (
         Column("run_id", pa.string(), "Run."),
         Column("segment", pa.int64(), "A new one at each start or change of topology."),
-        Column("pin", pa.string(), "Name of the pin."),
+        Column("pin", pa.string(), "Name of the pin; of a mixture, names and weights: `pin-a=3,pin-b=1`."),
         Column("selection_id", pa.string(), "Hash of the ordered sample keys."),
-        Column("order_parameters", pa.string(), "Block length, streams, group: a JSON object."),
+        Column("order_parameters", pa.string(), "Id of the order; block length, streams, group of each pin: JSON."),
         Column("shuffle", pa.bool_(), "Whether the order is shuffled."),
         Column("seed", pa.int64(), "Seed of the order."),
         Column("epoch", pa.int64(), "Epoch at the start of the segment."),
         Column("first_position", pa.int64(), "Position in the epoch at the start of the segment."),
+        Column("first_buckets", pa.string(), "Position in each shape bucket then: a JSON list; null without buckets."),
         Column("first_step", pa.int64(), "Global step at the start of the segment."),
         Column("world_size", pa.int64(), "Ranks."),
         Column("batch_size", pa.int64(), "Samples a rank and step."),
@@ -357,6 +365,7 @@ BASE_TABLES: dict[str, TableSpec] = {
         _AUDIO_WINDOWS,
         _QDRANT_INDEX,
         _SUBSETS,
+        _DUPLICATES,
         _TRAINING_RUNS,
         _TOMBSTONES,
     )

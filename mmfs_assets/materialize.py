@@ -10,8 +10,8 @@ import dagster as dg
 from mmfs.errors import SettingsError
 from mmfs.settings import Settings
 from mmfs.store import Store
+from mmfs_assets import demo_training_run, duplicates
 from mmfs_assets.definitions import definitions_for
-from mmfs_assets.demo_training_run import is_current
 from mmfs_assets.freshness import shard_needs
 from mmfs_assets.metadata import ROWS_ADOPTED, ROWS_COMPUTED, SECONDS
 from mmfs_assets.orphans import end_orphans, process_tag
@@ -19,6 +19,8 @@ from mmfs_assets.partitions import add_missing_shards, shards_of
 from mmfs_assets.runs import PlannedRun, plan_runs
 from mmfs_assets.watch import Silent, Watcher
 
+#: Of the assets without partitions: whether they hold what a run would make now.
+_IS_CURRENT = {"duplicates": duplicates.is_current, "demo_training_run": demo_training_run.is_current}
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -65,7 +67,7 @@ def materialize(
     definitions = definitions_for(store.settings)
     job = definitions.resolve_implicit_global_asset_job_def()
     graph = definitions.resolve_asset_graph()
-    order = [key.to_user_string() for key in graph.toposorted_asset_keys]
+    order = [key.to_user_string() for key in graph.toposorted_asset_keys if graph.get(key).is_executable]
     chosen = _chosen(order, assets)
     end_orphans(instance)
     shards = shards_of(store)
@@ -83,7 +85,7 @@ def materialize(
     for run in runs:
         _execute(job, instance, run, done, watcher or Silent())
     for asset in chosen:
-        if asset not in sharded and shards and not (missing and is_current(instance, store)):
+        if asset not in sharded and shards and not (missing and _IS_CURRENT[asset](instance, store)):
             _execute(job, instance, PlannedRun((), (asset,)), done, watcher or Silent())
     return done
 

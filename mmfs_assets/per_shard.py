@@ -13,6 +13,7 @@ import dagster as dg
 
 from mmfs.errors import MissingExtraError, ModelError, SettingsError
 from mmfs.store import Store
+from mmfs.store.origin import committing_as
 from mmfs_assets.inputs import CONTENT, INPUTS, content_digest, inputs_digest
 from mmfs_assets.metadata import outcome_metadata, table_metadata
 from mmfs_assets.outcome import Outcome, Report, in_total
@@ -49,7 +50,8 @@ def per_shard(
         # Before the work: what changes under it makes the shard stale again.
         inputs[shard] = inputs_digest(store, _reads(context), shard)
         try:
-            done[shard] = Outcome.of(work(shard))
+            with committing_as(context.run_id):
+                done[shard] = Outcome.of(work(shard))
         except Exception as error:
             failed[shard] = f"{type(error).__name__}: {error}"
             context.log.error(f"shard {shard} failed", exc_info=True)
@@ -69,7 +71,9 @@ def all_shards(
     """Do ``work`` once for all shards of the run: all of them succeed or fail together."""
     shards = list(context.partition_keys)
     inputs = {shard: inputs_digest(store, _reads(context), shard) for shard in shards}
-    return conclude(context, store, work(shards), inputs, failed={}, extra=extra)
+    with committing_as(context.run_id):
+        done = work(shards)
+    return conclude(context, store, done, inputs, failed={}, extra=extra)
 
 
 def conclude(

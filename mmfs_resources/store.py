@@ -32,7 +32,7 @@ class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @classmethod
     def of(cls, settings: Settings) -> StoreResource:
         """The resource for these settings; what is secret in them is read from the environment again."""
-        chosen = settings.model_fields_set - {"store", "qdrant_api_key"}
+        chosen = settings.model_fields_set - {"store", "qdrant_api_key", "dagster_url"}
         return cls(url=settings.store, given=settings.model_dump(mode="json", include=chosen))
 
     def get(self) -> Store:

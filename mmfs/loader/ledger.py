@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from mmfs.errors import LoaderError, PinError
 from mmfs.ids import parse_key
-from mmfs.loader.order import Order
+from mmfs.loader.inverse import MediaFinder
+from mmfs.loader.mixture import Mixture, pins_of
+from mmfs.loader.mixture_reader import MixtureReader
 from mmfs.loader.reader import PinReader, ReadOptions
 from mmfs.loader.recorder import RUNS
-from mmfs.loader.state import State, state_at_step, steps_left
+from mmfs.loader.schedule import Schedule
+from mmfs.loader.schedules import schedule_of
+from mmfs.loader.state import State
 from mmfs.loader.topology import Topology
 from mmfs.store.keys import Int64s
-from mmfs.store.pin import OrderParameters, Pin
+from mmfs.store.pin import Pin
 from mmfs.store.pins import Pins
 
 if TYPE_CHECKING:
@@ -35,80 +40,67 @@ class Sighting:
 
 
 @dataclass(frozen=True)
-class _Window:
-    """Steps of one epoch: the position and step at which they begin, and how many there are."""
-
-    position: int
-    step: int
-    steps: int
-
-
-@dataclass(frozen=True)
 class _Segment:
-    """One row of ``training_runs``, with the order it speaks of.
+    """One row of ``training_runs``, with the schedule it speaks of.
 
     Attributes:
+        source: The pin, or the mixture of pins.
         start: The state at which it began.
-        last_step: The step after its last one; None while it runs or when it crashed.
+        end: The step after its last one. Of a segment that crashed, the first step of the next; None of the last one,
+            while it runs or when it crashed.
     """
 
-    pin: Pin
-    order: Order
+    source: Pin | Mixture
+    schedule: Schedule
     start: State
     world_size: int
     batch_size: int
     drop_last: bool
     is_stream: bool
-    last_step: int | None
+    end: int | None
+
+    def topology(self, rank: int = 0) -> Topology:
+        """One of its ranks."""
+        return Topology(rank, self.world_size, self.batch_size)
+
+    def samples_at(self, step: int, rank: int) -> Int64s:
+        """Sample numbers that a rank was given at a step, int64 [batch_size]."""
+        topology, schedule = self.topology(rank), self.schedule
+        state = schedule.state_at(self.start, step, topology, drop_last=self.drop_last, is_stream=self.is_stream)
+        if self.is_stream:
+            return next(schedule.stream_steps(state, topology)).samples
+        return next(schedule.epoch_steps(state, topology, drop_last=self.drop_last)).samples
 
     @property
-    def width(self) -> int:
-        return self.world_size * self.batch_size
-
-    def window(self, epoch: int) -> _Window:
-        """The part of an epoch that the segment delivers, if it lasts that long."""
-        start, count = self.start, self.order.samples
+    def known_end(self) -> int:
+        """`end`, or a step up to which it certainly makes sense to look: about an epoch from the start."""
+        if self.end is not None:
+            return self.end
+        width = self.world_size * self.batch_size
         if self.is_stream:
-            # Positions of one epoch after the other, counted on from the segment's beginning.
-            position = start.position - (epoch - start.epoch) * count
-            return _Window(position, start.step, -(-(count - position) // self.width))
-        head = steps_left(start.position, count, self.width, drop_last=self.drop_last)
-        if epoch == start.epoch:
-            return _Window(start.position, start.step, head)
-        whole = steps_left(0, count, self.width, drop_last=self.drop_last)
-        return _Window(0, start.step + head + (epoch - start.epoch - 1) * whole, whole)
-
-    def state_at(self, step: int) -> State:
-        """The state before a step."""
-        return state_at_step(
-            self.start, step, self.order.samples, self.width, drop_last=self.drop_last, is_stream=self.is_stream
-        )
+            samples = self.schedule.samples
+            return self.start.step - (-(samples - self.start.position % samples) // width)
+        return self.start.step + self.schedule.steps_left(self.start, self.topology(), drop_last=self.drop_last)
 
 
 def keys_at(store: Store, run: str, *, step: int, rank: int = 0) -> list[str]:
     """Keys of the samples that a rank was given at a step (counted from 0), as in ``batch["_key"]``.
 
-    After a restart from an older checkpoint a step was made twice; the later one counts. Samples that turned out bad
-    are listed as ordered, whatever filled their places.
+    After a restart from an older checkpoint a step was made twice; the later one counts. The end of a segment that
+    crashed is not known: it counts up to the first step of the next; the last one, for ever. Samples that turned out
+    bad are listed as ordered, whatever filled their places.
 
     Raises:
         LoaderError: The run is not recorded, has no such step or no such rank.
         PinError: Its pin was removed.
     """
     segments = _segments(store, run)
-    fitting = [one for one in segments if one.start.step <= step and (one.last_step is None or step < one.last_step)]
+    fitting = [one for one in segments if one.start.step <= step and (one.end is None or step < one.end)]
     if not fitting:
-        last = max(one.last_step or one.start.step for one in segments)
+        last = max(one.end or one.start.step for one in segments)
         raise LoaderError(f"run {run!r} has no step {step}", mend=f"it has steps 0 to {last - 1}")
     segment = fitting[-1]
-    state = segment.state_at(step)
-    positions = Topology(rank, segment.world_size, segment.batch_size).positions(state.position)
-    epochs = state.epoch + positions // segment.order.samples * segment.is_stream
-    places = positions % segment.order.samples
-    samples = np.empty_like(positions)
-    for epoch in np.unique(epochs).tolist():
-        samples[epochs == epoch] = segment.order.epoch(epoch).samples_at(places[epochs == epoch])
-    return _key_reader(store, segment.pin).keys(samples)
+    return _key_reader(store, segment.source).keys(segment.samples_at(step, rank))
 
 
 def sightings(store: Store, run: str, key: str) -> list[Sighting]:
@@ -122,15 +114,7 @@ def sightings(store: Store, run: str, key: str) -> list[Sighting]:
         PinError: Its pin was removed.
     """
     media_id, index = parse_key(key)
-    found: list[Sighting] = []
-    segments = _segments(store, run)
-    for number, segment in enumerate(segments):
-        reader = _key_reader(store, segment.pin)
-        samples = reader.samples_of(media_id, index)
-        names = reader.keys(samples) if len(samples) else []
-        later = segments[number + 1].start.step if number + 1 < len(segments) else None
-        found += _seen(segment, samples, names, later)
-    return sorted(found, key=lambda one: (one.step, one.rank))
+    return _sightings(store, run, MediaFinder(store.objects, [media_id]), index)
 
 
 def trace(store: Store, media_id: str) -> dict[str, list[str]]:
@@ -143,28 +127,43 @@ def trace(store: Store, media_id: str) -> dict[str, list[str]]:
     names = [name for name in store.tables.names() if _has_media(store, name)]
     holding = [name for name in names if _count(store, name, media_id)]
     subsets = store.sql(f"SELECT DISTINCT shard FROM subsets WHERE media_id = '{media_id}' ORDER BY shard")
-    pins = [name for name in Pins(store).names() if len(_samples_in(store, name, media_id))]
+    finder = MediaFinder(store.objects, [media_id])  # one, because pins share files
+    pins = [name for name in Pins(store).names() if len(finder.samples(Pins(store).get(name))[0])]
     runs = store.tables.shards(RUNS)
     return {
         "tables": [name for name in holding if name != "subsets"],
         "subsets": subsets.column(0).to_pylist(),
         "pins": pins,
-        "runs": [run for run in runs if _run_saw(store, run, media_id)],
+        "runs": [run for run in runs if _run_saw(store, run, finder)],
     }
 
 
-def _seen(segment: _Segment, samples: Int64s, names: list[str], later: int | None) -> Iterator[Sighting]:
-    """When a segment delivered these samples, epoch by epoch."""
-    end = segment.last_step if segment.last_step is not None else later
-    if end is None:
-        end = segment.start.step + segment.window(segment.start.epoch).steps
-    for epoch in range(segment.start.epoch, segment.state_at(end).epoch + 1):
-        window = segment.window(epoch)
-        for name, position in zip(names, segment.order.epoch(epoch).positions_of(samples).tolist(), strict=True):
-            past = position - window.position
-            step = window.step + past // segment.width
-            if past >= 0 and past // segment.width < window.steps and step < end:
-                yield Sighting(name, epoch, step, past % segment.width % segment.world_size)
+def _sightings(store: Store, run: str, finder: MediaFinder, index: int | None) -> list[Sighting]:
+    found: list[Sighting] = []
+    for segment in _segments(store, run):
+        samples, names = _samples_in(segment.source, finder, index)
+        seen = segment.schedule.sightings(
+            segment.start,
+            samples,
+            segment.topology(),
+            drop_last=segment.drop_last,
+            is_stream=segment.is_stream,
+            first_step=segment.start.step,
+            last_step=segment.known_end,
+        )
+        found += [Sighting(names[number], epoch, step, rank) for number, epoch, step, rank in seen]
+    return sorted(found, key=lambda one: (one.step, one.rank))
+
+
+def _samples_in(source: Pin | Mixture, finder: MediaFinder, index: int | None) -> tuple[Int64s, list[str]]:
+    """Numbers of the samples that contain rows of the media, counted through all pins, and their keys."""
+    numbers, names, first = [np.zeros(0, np.int64)], [], 0
+    for pin in pins_of(source):
+        samples, keys = finder.samples(pin, index)
+        numbers.append(first + samples)
+        names += keys
+        first += pin.samples
+    return np.concatenate(numbers), names
 
 
 def _segments(store: Store, run: str) -> list[_Segment]:
@@ -172,51 +171,56 @@ def _segments(store: Store, run: str) -> list[_Segment]:
     if rows.num_rows == 0:
         known = ", ".join(store.tables.shards(RUNS)) or "none yet"
         raise LoaderError(f"no run {run!r} is recorded", mend=f"runs here: {known}")
-    return [_segment(store, row) for row in rows.sort_by("segment").to_pylist()]
+    found = rows.sort_by("segment").to_pylist()
+    later = [row["first_step"] for row in found[1:]]
+    return [_segment(store, row, next_step) for row, next_step in zip(found, [*later, None], strict=True)]
 
 
-def _segment(store: Store, row: dict[str, object]) -> _Segment:
-    pin = Pins(store).get(str(row["pin"]))
-    if pin.selection_id != row["selection_id"]:
+def _segment(store: Store, row: Mapping[str, Any], next_step: int | None) -> _Segment:
+    source = _source(store, row["pin"])
+    schedule = schedule_of(source, seed=row["seed"], shuffle=row["shuffle"])
+    start = replace(
+        schedule.start,
+        epoch=row["epoch"],
+        position=row["first_position"],
+        step=row["first_step"],
+        buckets=tuple(json.loads(row["first_buckets"] or "[]")),
+    )
+    order_id = json.loads(row["order_parameters"]).get("id", start.order_id)
+    if (start.selection_id, start.order_id) != (row["selection_id"], order_id):
         raise PinError(
-            f"pin {pin.name!r} is not the one that run {row['run_id']!r} read",
+            f"pin {source.name!r} is not the one that run {row['run_id']!r} read",
             mend="the pin was removed and made anew; its steps can no longer be told",
         )
-    parameters = OrderParameters.model_validate_json(str(row["order_parameters"]))
-    order = Order(tuple(pin.shard_rows.values()), parameters, int(str(row["seed"])), bool(row["shuffle"]))
-    numbers = {name: int(str(row[name])) for name in ("epoch", "first_position", "first_step")}
-    start = State(
-        pin.selection_id,
-        order.id,
-        order.seed,
-        epoch=numbers["epoch"],
-        position=numbers["first_position"],
-        step=numbers["first_step"],
-    )
     return _Segment(
-        pin,
-        order,
+        source,
+        schedule,
         start,
-        world_size=int(str(row["world_size"])),
-        batch_size=int(str(row["batch_size"])),
-        drop_last=bool(row["drop_last"]),
-        is_stream=bool(row["stream"]),
-        last_step=None if row["last_step"] is None else int(str(row["last_step"])),
+        world_size=row["world_size"],
+        batch_size=row["batch_size"],
+        drop_last=row["drop_last"],
+        is_stream=row["stream"],
+        end=next_step if row["last_step"] is None else row["last_step"],
     )
 
 
-def _key_reader(store: Store, pin: Pin) -> PinReader:
+def _source(store: Store, name: str) -> Pin | Mixture:
+    """The pin, or the mixture whose `Mixture.name` this is."""
+    if "=" not in name:
+        return Pins(store).get(name)
+    weights = {pin: int(weight) for pin, _, weight in (part.partition("=") for part in name.split(","))}
+    return Mixture.of({pin: Pins(store).get(pin) for pin in weights}, weights)
+
+
+def _key_reader(store: Store, source: Pin | Mixture) -> MixtureReader:
     """A reader that knows keys alone, so that no column is touched."""
-    return PinReader(store.objects, pin.model_copy(update={"columns": (), "sources": {}, "live": {}}), ReadOptions())
+    pins = [pin.model_copy(update={"columns": (), "sources": {}, "live": {}}) for pin in pins_of(source)]
+    return MixtureReader([PinReader(store.objects, pin, ReadOptions()) for pin in pins], [pin.samples for pin in pins])
 
 
-def _samples_in(store: Store, pin: str, media_id: str) -> Int64s:
-    return _key_reader(store, Pins(store).get(pin)).samples_of(media_id, None)
-
-
-def _run_saw(store: Store, run: str, media_id: str) -> bool:
+def _run_saw(store: Store, run: str, finder: MediaFinder) -> bool:
     try:
-        return bool(sightings(store, run, media_id))
+        return bool(_sightings(store, run, finder, None))
     except PinError:
         return False  # its pin is gone, and with it what the run saw
 

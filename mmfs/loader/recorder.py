@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import threading
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mmfs.errors import LoaderError, MmfsError
-from mmfs.loader.order import Order
+from mmfs.loader.mixture import Mixture, pins_of
+from mmfs.loader.report_dagster import DagsterReporter
 from mmfs.loader.state import State
 from mmfs.loader.topology import Topology
 from mmfs.schemas import BASE_TABLES
@@ -33,13 +35,24 @@ class RunRecorder:
     """Writes the segments of one run; only rank 0 does.
 
     A segment begins with each loader, and whenever iteration does not go on where it stopped. Rows are written by a
-    thread of their own. When the store cannot be written, a warning says so and training goes on.
+    thread of their own. When the store cannot be written, a warning says so and training goes on. Where the setting
+    ``dagster_url`` names a webserver, it is told as well, from another thread.
 
     Raises:
         LoaderError: The run's name has characters that no shard name may have.
     """
 
-    def __init__(self, store: Store, run: str, pin: Pin, order: Order, topology: Topology, *, drop_last: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        run: str,
+        source: Pin | Mixture,
+        order_id: str,
+        topology: Topology,
+        *,
+        shuffle: bool,
+        drop_last: bool,
+    ) -> None:
         if not _NAME.fullmatch(run):
             raise LoaderError(f"{run!r} is no name for a run", mend="use letters, digits, '.', '_' and '-'")
         self._store = store
@@ -48,12 +61,16 @@ class RunRecorder:
         self._writer: threading.Thread | None = None
         self._left: tuple[State, bool] | None = None  # where the last iteration stopped, and whether it was a stream
         self._segment: dict[str, Any] = {}
+        self._source = source
+        url = store.settings.dagster_url
+        self._dagster = DagsterReporter(url) if url and self._writes else None
+        orders = {"id": order_id, "pins": [pin.order.model_dump() for pin in pins_of(source)]}
         self._fixed: dict[str, Any] = {
             "run_id": run,
-            "pin": pin.name,
-            "selection_id": pin.selection_id,
-            "order_parameters": order.parameters.model_copy(update={"streams": order.streams}).model_dump_json(),
-            "shuffle": order.shuffle,
+            "pin": source.name,
+            "selection_id": source.selection_id,
+            "order_parameters": json.dumps(orders),
+            "shuffle": shuffle,
             "world_size": topology.world_size,
             "batch_size": topology.batch_size,
             "drop_last": drop_last,
@@ -68,11 +85,13 @@ class RunRecorder:
             "seed": state.seed,
             "epoch": state.epoch,
             "first_position": state.position,
+            "first_buckets": json.dumps(state.buckets) if state.buckets else None,
             "first_step": state.step,
             "stream": is_stream,
             "started_at_us": time.time_ns() // 1000,
         }
         self._write(dict(self._segment))
+        self._report(state, "began")
 
     def pause(self, state: State, *, is_stream: bool) -> None:
         """An iteration ended, or was left, at this state."""
@@ -85,8 +104,18 @@ class RunRecorder:
             "last_step": state.step,
         }
         self._write(self._segment | ending)
+        self._report(state, "stopped")
         if self._writer is not None:
             self._writer.join(_WAIT_S)
+
+    def _report(self, state: State, event: str) -> None:
+        if self._dagster is None:
+            return
+        said = {name: self._fixed[name] for name in ("run_id", "pin", "selection_id", "world_size", "batch_size")}
+        versions = [{name: table.version for name, table in pin.tables.items()} for pin in pins_of(self._source)]
+        tables = {"table_versions": versions[0] if len(versions) == 1 else versions}
+        at = {"epoch": state.epoch, "step": state.step, "position": state.position}
+        self._dagster.report(self._source.id, {"event": event, **said, **tables, "samples": self._source.samples, **at})
 
     def _write(self, row: dict[str, Any]) -> None:
         before = self._writer

@@ -83,6 +83,17 @@ def test_sightings_are_the_inverse(world: World, stream: bool) -> None:
     assert len(sightings(world.store, "run-7", media_id(0))) >= 10
 
 
+def test_workers_of_a_data_loader_record_a_run_once(world: World) -> None:
+    from torch.utils.data import DataLoader
+
+    (loader,) = ranks(world, 1, 10)
+    workers = DataLoader(loader.as_dataset(), batch_size=None, num_workers=2, multiprocessing_context="spawn")
+    given = [batch["_key"] for batch in workers]
+    assert world.store.tables.shards("training_runs") == {"run-7": 1}
+    assert [keys_at(world.store, "run-7", step=step) for step in range(8)] == given
+    assert len(sightings(world.store, "run-7", world.keys[0])) == 1
+
+
 def test_trace_names_all_that_hold_or_saw_a_media(world: World) -> None:
     (loader,) = ranks(world, 1, 30)
     list(loader)
