@@ -324,6 +324,19 @@ def test_a_bad_blob_shows_without_checksums_too_if_it_does_not_decode(world: Wor
     assert "not a JPEG" in loader.stats().bad[0].reason
 
 
+def test_bad_samples_can_end_the_iteration_and_taken_down_ones_do_not(world: World) -> None:
+    flip_a_bit(world, "frames", name_of((3, 1)))
+    vectors = loader_of(world, pin="v", bad_samples="error")
+    with pytest.raises(LoaderError, match=rf"bad sample {name_of((3, 1))}: frames.image: .*checksum") as raised:
+        list(loader_of(world, ["frames.image"], bad_samples="error"))
+    assert "packs/frames/000000/" in str(raised.value)
+    world.store.tables.update("tombstones", "all", lambda _: pa.table({"media_id": [media_id(5)]}))
+    assert len(valid_keys(vectors)) == 74
+    assert len(valid_keys(Loader(world.store, vectors.pin, batch_size=16, bad_samples="error"))) == 74 - 5
+    with pytest.raises(LoaderError, match="choose repeat or error"):
+        Loader(world.store, vectors.pin, batch_size=16, bad_samples="skip")  # type: ignore[arg-type]
+
+
 def test_a_batch_of_bad_samples_alone_is_filled_by_the_next_good_one(world: World) -> None:
     flip_a_bit(world, "depth_maps", name_of((3, 1)))
     loader = loader_of(world, ["depth_maps.depth"], batch_size=1)
@@ -405,29 +418,31 @@ class Watched:
 
     def __init__(self, objects: object) -> None:
         self._objects = objects
-        self.blob_bytes = 0
         self.paths: set[str] = set()
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._objects, name)
 
-    def open_file(self, path: str) -> object:
-        self.paths.add(path)
-        return self._objects.open_file(path)  # type: ignore[attr-defined]
+    def with_deadline(self, deadline_s: float) -> Watched:
+        return self
 
-    def get_ranges(self, path: str, ranges: list[tuple[int, int]]) -> object:
+    def local_path(self, path: str) -> object:
         self.paths.add(path)
-        self.blob_bytes += sum(length for _, length in ranges)
-        return self._objects.get_ranges(path, ranges)  # type: ignore[attr-defined]
+        return self._objects.local_path(path)  # type: ignore[attr-defined]
+
+    def get_ranges(self, path: str, ranges: list[tuple[int, int]], **options: int) -> object:
+        self.paths.add(path)
+        return self._objects.get_ranges(path, ranges, **options)  # type: ignore[attr-defined]
 
 
 def test_columns_not_named_cost_no_byte_and_a_sparse_subset_costs_its_own(world: World) -> None:
     chosen = world.pin("sparse", ["frames.image"], where="frame_index = 1")
     watched = Watched(world.store.objects)
     world.store.objects = watched  # type: ignore[assignment]
-    keys = valid_keys(Loader(world.store, chosen, batch_size=17, image_size=32))
+    loader = Loader(world.store, chosen, batch_size=17, image_size=32)
+    keys = valid_keys(loader)
     assert len(keys) == 17
-    assert watched.blob_bytes == sum(len(jpeg_of(key_of(key))) for key in keys)
+    assert loader.stats().bytes_read == sum(len(jpeg_of(key_of(key))) for key in keys)
     assert {path.split("/")[0] for path in watched.paths} <= {"frames", "packs"}
     assert {path.split("/")[1] for path in watched.paths if path.startswith("packs")} == {"frames"}
     watched.paths.clear()
