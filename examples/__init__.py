@@ -1,1 +1,1 @@
-"""Features of one's own, to copy. Each file says how it is used; tests/examples runs them."""
+"""To copy: features of one's own, and training. Each file says how it is used; tests/examples runs them."""

@@ -1,4 +1,4 @@
-"""Every example works as it stands: as a table, an asset, a column of batches, a column of SQL, and a search space."""
+"""Every example of a feature works as it stands: a table, an asset, a column of batches and of SQL, a search space."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mmfs_assets.definitions import definitions_for
 from tests.conftest import add_media
 from tests.features.tiny import DIM, SHARD, add_frames, write_clip
 
-FILES = sorted(path for path in Path(examples.__file__).parent.glob("*.py") if path.stem != "__init__")
+FEATURES = sorted(path for path in Path(examples.__file__).parent.glob("*.py") if "@mmfs.feature" in path.read_text())
 SIZES = ((48, 64), (64, 48), (50, 50))
 
 Run = Callable[[str, str], tuple[FeatureStore, FeatureReport]]
@@ -67,7 +67,7 @@ def asset(features: FeatureStore, name: str) -> tuple[set[str], str | None, set[
     return {key.to_user_string() for key in node.parent_keys}, node.group_name, node.pools
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FEATURES, ids=lambda path: path.stem)
 def test_an_example_is_short_and_says_how_it_is_used(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) < 40
