@@ -7,6 +7,7 @@ from mmfs_assets.audio_windows import audio_windows
 from mmfs_assets.captions import captions
 from mmfs_assets.checks import checks
 from mmfs_assets.demo_training_run import demo_training_run
+from mmfs_assets.duplicates import duplicates, duplicates_check
 from mmfs_assets.executors import EXECUTOR
 from mmfs_assets.features import feature_assets
 from mmfs_assets.frames import frames
@@ -15,6 +16,7 @@ from mmfs_assets.raw_media import raw_media
 from mmfs_assets.recorded import recorded_settings
 from mmfs_assets.schedules import nightly, nightly_schedule
 from mmfs_assets.sensors import new_media_sensor
+from mmfs_assets.training_runs import training_runs
 from mmfs_resources import (
     GpuLeaseResource,
     MediaSourceResource,
@@ -36,8 +38,8 @@ def definitions_for(settings: Settings) -> dg.Definitions:
         qdrant_index(settings),
     ]
     return dg.Definitions(
-        assets=[*sharded, *demo_training_run(settings)],
-        asset_checks=checks(settings),
+        assets=[*sharded, duplicates(), *demo_training_run(settings), training_runs(settings)],
+        asset_checks=[*checks(settings), duplicates_check()],
         sensors=[new_media_sensor(settings, [asset.key.to_user_string() for asset in sharded])],
         schedules=[nightly_schedule],
         jobs=[nightly],

@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from mmfs.cli import ingest, look, operate, plan, reproduce, search
+from mmfs.cli import curate, ingest, look, operate, plan, reproduce, search
 from mmfs.cli.output import errors_console
 from mmfs.cli.plugins import add_plugin_commands
 from mmfs.errors import MmfsError, SettingsError
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 for module in (ingest, look, plan, search, reproduce, operate):
     app.registered_commands.extend(module.app.registered_commands)
+app.add_typer(curate.app, name="curate")
 add_plugin_commands(app)
 
 

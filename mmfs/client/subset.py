@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from mmfs.client.clock import now_us
+from mmfs.errors import StoreError
 from mmfs.store import Store
 from mmfs.store.subsets import Provenance, SavedSubset, save_subset, subset_rows
 
@@ -27,7 +28,8 @@ class Subset:
         """Save samples under this name, replacing what it held.
 
         Args:
-            chosen: Hits of a search, an Arrow table or a pandas DataFrame with key columns, or a SELECT.
+            chosen: Hits of a search, an Arrow table or a pandas DataFrame with key columns, or a SELECT. Hits and
+                tables of `curate` bring their provenance with them.
 
         Raises:
             StoreError: The name is not allowed, nothing was chosen, or the rows have no key columns.
@@ -37,11 +39,17 @@ class Subset:
         if isinstance(chosen, str):
             provenance, rows = Provenance(query=chosen), self._store.sql(chosen)
         elif isinstance(chosen, pa.Table):
-            rows = chosen
+            provenance, rows = Provenance.of(chosen), chosen
         elif isinstance(getattr(chosen, "table", None), pa.Table):
             provenance, rows = chosen.provenance(), chosen.table
-        else:
+        elif hasattr(chosen, "iloc"):
             rows = pa.Table.from_pandas(chosen, preserve_index=False)
+        else:
+            raise StoreError(
+                f"a {type(chosen).__name__} cannot be saved as a subset",
+                where=f"subset {self.name!r}",
+                mend="give hits, an Arrow table or pandas DataFrame with key columns, or a SELECT",
+            )
         return save_subset(self._store, self.name, rows, provenance, now_us=now_us())
 
     def to_arrow(self) -> pa.Table:

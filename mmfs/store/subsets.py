@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TABLE = "subsets"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_METADATA = b"mmfs.provenance"
 _OPTIONAL = ("score", "segment_start_s", "segment_end_s")
 
 
@@ -35,6 +36,15 @@ class Provenance:
     model: str | None = None
     build_id: str | None = None
     source_versions: Mapping[str, int] | None = None
+
+    def metadata(self) -> dict[bytes, bytes]:
+        """Metadata of a table's schema that keep the provenance with the table."""
+        return {_METADATA: json.dumps(vars(self)).encode()}
+
+    @classmethod
+    def of(cls, table: pa.Table) -> Provenance:
+        """The provenance that a table carries; an empty one where it carries none."""
+        return cls(**json.loads((table.schema.metadata or {}).get(_METADATA, b"{}")))
 
 
 @dataclass(frozen=True)
