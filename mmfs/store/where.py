@@ -28,12 +28,11 @@ from mmfs.store.conditions import (
     Or,
     Value,
     columns_of,
-    leaf_sql,
     leaves,
     literal,
-    render,
 )
 from mmfs.store.names import Catalog
+from mmfs.store.true_sql import true_leaf, true_sql
 
 __all__ = [
     "And",
@@ -99,15 +98,16 @@ class Where:
 
     def sql(self) -> str:
         """The condition as SQL over the grain's table joined with the tables in ``columns`` that are not foreign."""
-        return render(self.condition, self._leaf)
+        return true_sql(self.condition, self._leaf)
 
-    def _leaf(self, leaf: Leaf) -> str:
+    def _leaf(self, leaf: Leaf, wanted: bool) -> str:
         tables = {column.table for column in columns_of(leaf)} & self.foreign
         if not tables:
-            return leaf_sql(leaf)
+            return true_leaf(leaf, wanted)
         table = tables.pop()
         chosen = f'SELECT "{table}"."media_id" FROM "{table}" WHERE "{table}"."media_id" IS NOT NULL'
-        return f'"{GRAIN_TABLES[self.grain]}"."media_id" IN ({chosen} AND ({leaf_sql(leaf)}))'
+        some = f'"{GRAIN_TABLES[self.grain]}"."media_id" IN ({chosen} AND {true_leaf(leaf, True)})'
+        return some if wanted else f"NOT {some}"
 
 
 def parse_where(text: str, catalog: Catalog, grain: Grain) -> Where:
@@ -250,7 +250,7 @@ class _Reader:
                 f"{column} is {what} and cannot be compared with {literal(value)}",
                 mend="quote texts with ', leave numbers bare; search compares vectors",
             )
-        return value
+        return float(value) if pa.types.is_floating(kind) else value
 
     def _opaque(self, node: exp.Expr) -> Opaque:
         columns = []
@@ -287,7 +287,8 @@ def _literal(node: exp.Expr) -> Value | None:
         return bool(node.this)
     if isinstance(node, exp.Neg):
         value = _literal(node.this)
-        return -value if isinstance(value, int | float) and not isinstance(value, bool) else None
+        # 0 - 0.0 is 0.0: there is one zero, and the engine must never see the other one as a literal.
+        return 0 - value if isinstance(value, int | float) and not isinstance(value, bool) else None
     if not isinstance(node, exp.Literal):
         return None
     text = str(node.this)

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmfs.errors import WhereError
@@ -196,11 +196,11 @@ _TABLE = pa.table(
         "licence": [_TEXTS[(7 * n) % 10] for n in range(50)],
         "width": [n % 4 for n in range(50)],
         "height": pa.array([_NUMBERS[n % 5] for n in range(50)], pa.int64()),
-        "fps": pa.array([None if n % 3 == 0 else n / 4 for n in range(50)], pa.float64()),
+        "fps": pa.array([None if n % 3 == 0 else -0.0 if n % 3 == 1 else n / 4 for n in range(50)], pa.float64()),
     }
 )
 
-_numbers: st.SearchStrategy[Value] = st.one_of(st.integers(-2, 4), st.sampled_from([-0.5, 0.25, 1.5, 1e3]))
+_numbers: st.SearchStrategy[Value] = st.one_of(st.integers(-2, 4), st.sampled_from([-0.5, 0.25, 1.5, 1e3, -0.0]))
 _texts = st.sampled_from([text for text in _TEXTS if text is not None])
 _patterns = st.text(alphabet="aAb%_\\é'", max_size=4).filter(lambda text: (len(text) - len(text.rstrip("\\"))) % 2 == 0)
 
@@ -211,8 +211,8 @@ def _leaves() -> st.SearchStrategy[Condition]:
     return st.one_of(
         st.builds(Compare, number, op, _numbers),
         st.builds(Compare, text, op, _texts),
-        st.builds(In, number, st.lists(_numbers, min_size=1, max_size=3).map(tuple)),
-        st.builds(In, text, st.lists(_texts, min_size=1, max_size=3).map(tuple)),
+        st.builds(In, number, st.lists(_numbers, min_size=1, max_size=6).map(tuple)),
+        st.builds(In, text, st.lists(_texts, min_size=1, max_size=6).map(tuple)),
         st.builds(IsNull, st.one_of(number, text)),
         st.builds(Like, text, _patterns),
         st.builds(Between, number, _numbers, _numbers),
@@ -245,7 +245,11 @@ def _check(store: Store, condition: Condition) -> None:
     assert found == {row["raw_media.media_id"] for row in rows if truth(condition, row)}, where
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=500, deadline=None)
+@example(condition=Or((Not(In(LICENCE, ("",))), Not(In(LICENCE, ("a",))))))
+@example(condition=Not(And((In(HEIGHT, (0, 1)), In(HEIGHT, (2,))))))
+@example(condition=And((Compare(FPS, "=", 0.0), Compare(FPS, "=", -0.0))))
+@example(condition=In(FPS, (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)))
 @given(condition=conditions)
 def test_the_engine_agrees_with_python_on_every_row(small: Store, condition: Condition) -> None:
     _check(small, condition)
