@@ -1,4 +1,4 @@
-"""``mmfs search``: ask in words, by picture or by example."""
+"""``mmfs search``, ``neighbours``, ``sample`` and ``facets``: ask in words, by picture, by example, or at random."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from mmfs.cli.hits import HtmlOption, SaveOption, give_hits
 from mmfs.cli.options import StoreOption, open_
-from mmfs.cli.output import AsJson, console, print_json, print_rows
+from mmfs.cli.output import AsJson, print_arrow, print_json
 
 app = typer.Typer()
 
@@ -21,22 +22,28 @@ class Group(StrEnum):
     media = "media"
 
 
-_COLUMNS = ("score", "time_s", "segment_start_s", "segment_end_s", "caption", "uri")
+WhereOption = Annotated[str | None, typer.Option("--where", help="SQL condition: \"width >= 480 AND kind = 'video'\".")]
+SpaceOption = Annotated[str, typer.Option("--space", help="Embedding table.")]
+GroupOption = Annotated[Group | None, typer.Option("--group", help="One hit a time range of a video, or one a media.")]
 
 
 @app.command()
 def search(
     text: Annotated[str | None, typer.Argument(help="What to look for, in words.")] = None,
+    not_text: Annotated[str | None, typer.Option("--not", help="What to keep away from, in words.")] = None,
     image: Annotated[Path | None, typer.Option(help="Look for pictures like this file.")] = None,
     like: Annotated[list[str] | None, typer.Option(help="Look for samples like this key (repeatable).")] = None,
     unlike: Annotated[list[str] | None, typer.Option(help="... and unlike this key (repeatable).")] = None,
-    where: Annotated[str | None, typer.Option(help="SQL condition, e.g. \"width >= 480 AND kind = 'video'\".")] = None,
+    where: WhereOption = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many hits.")] = 20,
-    group: Annotated[Group | None, typer.Option(help="One hit a time range of a video, or one a media.")] = None,
+    group: GroupOption = None,
     diversity: Annotated[float, typer.Option(min=0, max=1, help="0: the best hits; up to 1: varied ones.")] = 0.0,
-    space: Annotated[str, typer.Option(help="Embedding table to search, or 'captions' for words.")] = "clip_embeddings",
-    html: Annotated[Path | None, typer.Option(help="Write a picture gallery to this file.")] = None,
-    save: Annotated[str | None, typer.Option(help="Save the hits as a subset of this name.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Nothing that scores less is a hit.")] = None,
+    space: Annotated[
+        str, typer.Option(help="Embedding table, 'captions' (words and meaning) or 'caption_words'.")
+    ] = "clip_embeddings",
+    html: HtmlOption = None,
+    save: SaveOption = None,
     store: StoreOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -46,6 +53,7 @@ def search(
     feature_store = open_(store, create=False)
     hits = feature_store.search(
         text,
+        not_text=not_text,
         image=image,
         like=like or [],
         unlike=unlike or [],
@@ -53,28 +61,58 @@ def search(
         where=where,
         group=group.value if group else None,
         diversity=diversity,
+        min_score=min_score,
         space=space,
     )
+    give_hits(feature_store, hits, as_json=as_json, html=html, save=save)
+
+
+@app.command()
+def neighbours(
+    key: Annotated[str, typer.Argument(help="Sample key: <media_id>:<index>.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 10,
+    where: WhereOption = None,
+    group: GroupOption = None,
+    space: SpaceOption = "clip_embeddings",
+    html: HtmlOption = None,
+    save: SaveOption = None,
+    store: StoreOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """The samples nearest to one."""
+    feature_store = open_(store, create=False)
+    hits = feature_store.neighbours(key, k, where=where, space=space, group=group.value if group else None)
+    give_hits(feature_store, hits, as_json=as_json, html=html, save=save)
+
+
+@app.command()
+def sample(
+    n: Annotated[int, typer.Argument(min=1, help="How many.")],
+    where: WhereOption = None,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same samples.")] = 0,
+    html: HtmlOption = None,
+    save: SaveOption = None,
+    store: StoreOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Frames at random."""
+    feature_store = open_(store, create=False)
+    hits = feature_store.sample(n, where=where, seed=seed)
+    give_hits(feature_store, hits, as_json=as_json, html=html, save=save)
+
+
+@app.command()
+def facets(
+    column: Annotated[str, typer.Argument(help="column or table.column.")],
+    where: WhereOption = None,
+    space: SpaceOption = "clip_embeddings",
+    limit: Annotated[int, typer.Option(min=1, help="At most so many values.")] = 20,
+    store: StoreOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """How often each value of a column occurs among the samples of a space."""
+    found = open_(store, create=False).facets(column, where=where, space=space, limit=limit)
     if as_json:
-        print_json({"hits": hits.table, "info": hits.info})
+        print_json(found)
     else:
-        if hits.info.label:
-            console.print(hits.info.label, style="yellow")
-        wanted = [
-            name
-            for name in ("score", "time_s", "start_s", "end_s", "caption", "uri")
-            if name in hits.table.column_names
-        ]
-        rows = hits.table.select(wanted).to_pylist()
-        print_rows(
-            ("#", *wanted),
-            ((number, *row.values()) for number, row in enumerate(rows, 1)),
-            right=("#", *_COLUMNS[:4]),
-        )
-        console.print(hits.info.summary(), style="dim")
-    if html is not None:
-        hits.to_html(html)
-        console.print(f"gallery: {html}")
-    if save is not None:
-        saved = feature_store.subset(save).save(hits)
-        console.print(f"subset {saved.name}: {saved.samples:,} samples; next: mmfs pin NAME --subset {saved.name}")
+        print_arrow(found, limit=limit)

@@ -191,7 +191,7 @@ class _Builder:
         try:
             probes, inexact = self._write(build, changes)
             fault_point("search.before_finish")
-            stats = build.finish(probes)
+            stats = build.finish(probes, touched=list(changes) if base else None)
             entries = {shard: change.entry(build_id) for shard, change in changes.items()}
             manifest = Manifest(
                 build_id,
@@ -222,9 +222,11 @@ class _Builder:
         inexact: set[str] = set()
         for change in changes.values():
             build.delete([UUID(bytes=raw) for raw in change.deleted])
-            points = read_points(self.store, self.space, change.source)
-            inexact |= points.inexact
-            batch = points.batch.take(pa.array(change.written))
+            inexact |= change.inexact
+            batch = change.batch
+            if batch is None:
+                points = read_points(self.store, self.space, change.source)
+                batch = points.batch.take(pa.array(change.written))
             for start in range(0, batch.num_rows, _BATCH_ROWS):
                 build.upsert(batch.slice(start, _BATCH_ROWS))
             samples.append(_sample(batch, each, draw))
@@ -261,7 +263,10 @@ def check_build(manifest: Manifest, stats: BuildStats) -> None:
         LowRecallError: The graph finds less than `MIN_RECALL` of the true neighbours.
     """
     wanted = {shard: (entry.rows, entry.digest) for shard, entry in manifest.shards.items() if entry.rows}
-    found = {shard: (digest.rows, digest.digest) for shard, digest in stats.shards.items()}
+    found = {
+        shard: (held.rows, wanted.get(shard, (0, ""))[1] if held.digest is None else held.digest)
+        for shard, held in stats.shards.items()
+    }
     for shard in sorted(wanted.keys() | found.keys()):
         if wanted.get(shard) != found.get(shard):
             table_rows, index_rows = wanted.get(shard, (0, ""))[0], found.get(shard, (0, ""))[0]

@@ -13,11 +13,14 @@ import pyarrow.compute as pc
 
 from mmfs.search.manifest import ShardEntry, points_table, read_points_file, write_points
 from mmfs.search.points import shard_digests
-from mmfs.search.port import ROW_HASH, ShardDigest, SpaceSpec, Stored
+from mmfs.search.port import ROW_HASH, SpaceSpec, Stored
 from mmfs.search.spaces import ShardSource, read_points
 
 if TYPE_CHECKING:
     from mmfs.store import Store
+
+#: Up to this share of a shard, the points to write are kept in memory between comparing and writing.
+_HELD_SHARE = 0.15
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Change:
         points: File of their ids, hashes and fingerprints.
         written: Positions of the points to write, in key order.
         deleted: Ids of the points to remove, 16 bytes each.
+        inexact: Payload keys with values that no filter can compare exactly.
+        batch: The points to write; None where they are too many to be held, and are read again when written.
     """
 
     source: ShardSource
@@ -39,6 +44,8 @@ class Change:
     points: str
     written: npt.NDArray[np.int64]
     deleted: tuple[bytes, ...]
+    inexact: frozenset[str]
+    batch: pa.RecordBatch | None = None
 
     @property
     def touched(self) -> int:
@@ -47,7 +54,7 @@ class Change:
 
     def from_nothing(self) -> Change:
         """The same shard for a build that begins empty."""
-        return replace(self, written=np.arange(self.rows), deleted=())
+        return replace(self, written=np.arange(self.rows), deleted=(), batch=None)
 
     def entry(self, build_id: str) -> ShardEntry:
         """What the manifest of a build says of the shard."""
@@ -58,21 +65,24 @@ def compare_shard(
     store: Store, space: SpaceSpec, source: ShardSource, before: ShardEntry | None, *, engine: str
 ) -> Change:
     """Compare a shard as it is now with what a build of an engine holds of it (None: nothing)."""
-    now = points_table(read_points(store, space, source))
+    points = read_points(store, space, source)
+    now = points_table(points)
     path = write_points(store.objects, space.name, engine, source.shard, now)
     digest = _digest(source.shard, now)
     if before is None:
-        return Change(source, now.num_rows, digest.digest, path, np.arange(now.num_rows), ())
+        return Change(source, now.num_rows, digest, path, np.arange(now.num_rows), (), points.inexact)
     old = read_points_file(store.objects, before.points)
     found = pc.index_in(now.column("id"), value_set=old.column("id").combine_chunks())
     same = pc.fill_null(pc.equal(old.column(ROW_HASH).take(found), now.column(ROW_HASH)), False)
     written = np.flatnonzero(~np.asarray(same.to_numpy(), dtype=bool))
     gone = pc.invert(pc.is_in(old.column("id"), value_set=now.column("id").combine_chunks()))
     deleted = tuple(old.column("id").filter(gone).to_pylist())
-    return Change(source, now.num_rows, digest.digest, path, written, deleted)
+    batch = points.batch.take(pa.array(written)) if len(written) <= _HELD_SHARE * now.num_rows else None
+    return Change(source, now.num_rows, digest, path, written, deleted, points.inexact, batch)
 
 
-def _digest(shard: str, points: pa.Table) -> ShardDigest:
+def _digest(shard: str, points: pa.Table) -> str:
     ids, hashes = points.column("id").to_pylist(), points.column(ROW_HASH).to_pylist()
     stored = (Stored(UUID(bytes=raw), shard, mark) for raw, mark in zip(ids, hashes, strict=True))
-    return shard_digests(stored).get(shard, ShardDigest(0, f"{0:032x}"))
+    found = shard_digests(stored).get(shard)
+    return (found.digest if found is not None else None) or f"{0:032x}"

@@ -62,17 +62,14 @@ class EdgeIndex:
             with_payload=True,  # whole payloads come faster than chosen keys
             with_vector=with_vectors,
         )
-        return [
-            Hit(
-                point.id,
-                point.score,
-                point.payload[MEDIA_ID],
-                point.payload.get(INDEX),
-                point.payload[SHARD],
-                np.asarray(point.vector, np.float32) if with_vectors else None,
-            )
-            for point in self._shard.query(request)
-        ]
+        hits = []
+        for point in self._shard.query(request):
+            payload = point.payload  # the library makes a new dictionary at each access
+            found = Hit(point.id, point.score, payload[MEDIA_ID], payload.get(INDEX), payload[SHARD])
+            if with_vectors:
+                found.vector = np.asarray(point.vector, np.float32)
+            hits.append(found)
+        return hits
 
     def vectors(self, ids: Sequence[UUID]) -> dict[UUID, npt.NDArray[np.float32]]:
         records = self._shard.retrieve(list(ids), with_payload=False, with_vector=True)
@@ -81,18 +78,23 @@ class EdgeIndex:
     def scroll(self, *, shard: str | None = None) -> Iterator[Stored]:
         chosen = edge_filter(Equals(SHARD, shard) if shard is not None else None)
         for record in self._records(chosen):
-            yield Stored(record.id, record.payload[SHARD], record.payload[ROW_HASH])
+            payload = record.payload
+            yield Stored(record.id, payload[SHARD], payload[ROW_HASH])
 
     def count(self, condition: Condition | None = None) -> int:
         return int(self._shard.count(self._qe.CountRequest(exact=True, filter=edge_filter(condition))))
+
+    def estimate(self, condition: Condition) -> int:
+        return int(self._shard.count(self._qe.CountRequest(exact=False, filter=edge_filter(condition))))
 
     def facet(self, key: str, *, limit: int, condition: Condition | None = None) -> dict[Any, int]:
         chosen = edge_filter(condition)
         if key in self._shard.info().payload_schema:
             found = self._shard.facet(self._qe.FacetRequest(key, limit=limit, exact=True, filter=chosen)).hits
             return {hit.value: hit.count for hit in found}
-        values = (record.payload[key] for record in self._records(chosen) if key in record.payload)
-        return dict(Counter(values).most_common(limit))
+        found = Counter(record.payload.get(key) for record in self._records(chosen))
+        found.pop(None, None)
+        return dict(found.most_common(limit))
 
     def close(self) -> None:
         self._shard.close()
@@ -151,8 +153,12 @@ class EdgeWriter:
                     schema = getattr(self._qe.PayloadSchemaType, _SCHEMAS[kind])
                     self._shard.update(self._qe.UpdateOperation.create_field_index(key, schema))
         self._shard.optimize()
-        self._shard.flush()
+        self.flush()
         self._shard.close()
+
+    def flush(self) -> None:
+        """Write out what is only in memory."""
+        self._shard.flush()
 
 
 def edge_filter(condition: Condition | None) -> Any:

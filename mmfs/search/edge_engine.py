@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from mmfs.errors import SearchError
 from mmfs.search.edge import EdgeIndex
+from mmfs.search.edge_copy import copy_build
 from mmfs.search.edge_process import LOG, EdgeProcess
 from mmfs.search.port import BuildStats, Index, IndexBuild, Published, SpaceSpec, no_previous
 from mmfs.store.objects import Objects
@@ -54,7 +55,7 @@ class EdgeEngine:
         shutil.rmtree(directory, ignore_errors=True)  # left by a builder that died
         directory.parent.mkdir(parents=True, exist_ok=True)
         if base is not None:
-            shutil.copytree(self._directory(space.name, base), directory)
+            copy_build(self._directory(space.name, base), directory)
         return _EdgeBuild(self, space, build_id, directory, fresh=base is None)
 
     def open(self, space: SpaceSpec, build_id: str) -> Index:
@@ -105,8 +106,8 @@ class _EdgeBuild:
     def delete(self, ids: Sequence[UUID]) -> None:
         self._process.delete(ids)
 
-    def finish(self, probes: pa.RecordBatch | None = None) -> BuildStats:
-        return self._process.finish(probes)
+    def finish(self, probes: pa.RecordBatch | None = None, *, touched: Sequence[str] | None = None) -> BuildStats:
+        return self._process.finish(probes, touched)
 
     def publish(self) -> None:
         self._engine.publish(self._space.name, self._build_id)

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -26,8 +27,9 @@ from mmfs.search.port import BuildStats, PayloadColumn, ShardDigest, SpaceSpec
 
 #: What the child said, beside the build.
 LOG = "build.log"
+_SYNCED_AT_ONCE = 16
 _HEAD = struct.Struct("<cQ")
-_UPSERT, _DELETE, _FINISH = b"U", b"D", b"F"
+_UPSERT, _DELETE, _TOUCHED, _FINISH = b"U", b"D", b"T", b"F"
 
 
 class EdgeProcess:
@@ -69,8 +71,10 @@ class EdgeProcess:
         """Remove points."""
         self._send(_DELETE, b"".join(point.bytes for point in ids))
 
-    def finish(self, probes: pa.RecordBatch | None) -> BuildStats:
-        """Seal the build; what the child read back from it."""
+    def finish(self, probes: pa.RecordBatch | None, touched: Sequence[str] | None) -> BuildStats:
+        """Seal the build; what the child read back from it (see `IndexBuild.finish`)."""
+        if touched is not None:
+            self._send(_TOUCHED, json.dumps(list(touched)).encode())
         self._send(_FINISH, _to_ipc(probes) if probes is not None else b"")
         assert self._process.stdout is not None
         answer = self._process.stdout.read()
@@ -134,6 +138,7 @@ def _build(directory: Path, space: SpaceSpec, fresh: bool, messages: IO[bytes]) 
     from mmfs.search.inspect_build import inspect_build
 
     writer = EdgeWriter(directory, space, fresh=fresh)
+    touched: list[str] | None = None
     while True:
         kind, data = _receive(messages)
         if kind == _UPSERT:
@@ -141,27 +146,39 @@ def _build(directory: Path, space: SpaceSpec, fresh: bool, messages: IO[bytes]) 
                 writer.upsert(batch)
         elif kind == _DELETE:
             writer.delete([UUID(bytes=data[start : start + 16]) for start in range(0, len(data), 16)])
+        elif kind == _TOUCHED:
+            touched = json.loads(data)
         else:
             break
     writer.seal()
     # Opening rewrites the engine's own configuration once; after this, readers change nothing.
     index = EdgeIndex(directory)
     probes = pa.ipc.open_stream(data).read_next_batch() if data else None
-    stats = inspect_build(index, probes)
+    stats = inspect_build(index, probes, touched)
     index.close()
     sync_tree(directory)
     return stats
 
 
 def sync_tree(directory: Path) -> None:
-    """Make every file and folder under a directory durable."""
-    for folder, _, files in os.walk(directory):
-        for name in (*files, "."):
-            descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+    """Make every file and folder under a directory durable. Files shared with a finished build are so already."""
+    own = [
+        path
+        for folder, _, files in os.walk(directory)
+        for path in (*(os.path.join(folder, name) for name in files), folder)
+        if os.path.isdir(path) or os.stat(path).st_nlink == 1
+    ]
+    # There are hundreds: file systems write many that wait at once about as fast as one.
+    with ThreadPoolExecutor(_SYNCED_AT_ONCE) as pool:
+        list(pool.map(_sync, own))
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _to_ipc(batch: pa.RecordBatch) -> bytes:

@@ -6,7 +6,6 @@ choose rows without a width, while an engine's ``must_not`` would. What a payloa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -118,7 +117,7 @@ def _compare(column: PayloadColumn, op: sql.Op, value: sql.Value) -> Condition |
         return Equals(column.key, value) if isinstance(value, str) and op == "=" else None
     if column.kind == "truth":
         return Equals(column.key, int(value)) if isinstance(value, bool) and op == "=" else None
-    if isinstance(value, str | bool) or abs(value) > EXACT_INTEGER or _is_negative_zero(value):
+    if isinstance(value, str | bool) or abs(value) > EXACT_INTEGER:
         return None
     match op:
         case "=":
@@ -132,8 +131,3 @@ def _compare(column: PayloadColumn, op: sql.Op, value: sql.Value) -> Condition |
         case ">":
             return Range(column.key, gt=float(value))
     return Range(column.key, gte=float(value))
-
-
-def _is_negative_zero(value: float) -> bool:
-    """SQL tells -0.0 from 0.0 in some comparisons and not in others; only it knows when."""
-    return value == 0 and math.copysign(1.0, value) < 0

@@ -29,6 +29,8 @@ _POLICY = (
     f"style-src 'sha256-{base64.b64encode(hashlib.sha256(_CSS.encode()).digest()).decode()}'; "
     "base-uri 'none'; form-action 'none'"
 )
+#: Said where there are no hits and nobody knows more.
+NOTHING = "nothing matches"
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Card:
     Attributes:
         picture: JPEG bytes; None: there is none to show.
         key: Sample key.
-        score: Its score.
+        score: Its score; None: it has none.
         caption: First caption of its media.
         uri: Where its media came from.
         time_s: When it is in its video; None for pictures.
@@ -48,7 +50,7 @@ class Card:
 
     picture: bytes | None
     key: str
-    score: float
+    score: float | None
     caption: str | None = None
     uri: str | None = None
     time_s: float | None = None
@@ -56,20 +58,20 @@ class Card:
     end_s: float | None = None
 
 
-def page(title: str, lines: Sequence[str], cards: Sequence[Card]) -> str:
-    """A whole document."""
+def page(title: str, lines: Sequence[str], cards: Sequence[Card], *, empty: str = NOTHING) -> str:
+    """A whole document; ``empty`` is said where there are no cards."""
     return (
         '<!doctype html>\n<html lang="en" class="mmfs-page"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{html.escape(_POLICY)}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escaped(title)}</title><style>{_CSS}</style></head>\n"
-        f"<body>{_gallery(lines, cards, title)}</body></html>\n"
+        f"<body>{_gallery(lines, cards, title, empty)}</body></html>\n"
     )
 
 
-def fragment(lines: Sequence[str], cards: Sequence[Card]) -> str:
-    """The gallery for a page that exists, such as a notebook."""
-    return f"<style>{_CSS}</style>{_gallery(lines, cards, None)}"
+def fragment(lines: Sequence[str], cards: Sequence[Card], *, empty: str = NOTHING) -> str:
+    """The gallery for a page that exists, such as a notebook; ``empty`` is said where there are no cards."""
+    return f"<style>{_CSS}</style>{_gallery(lines, cards, None, empty)}"
 
 
 def escaped(text: str) -> str:
@@ -81,10 +83,10 @@ def escaped(text: str) -> str:
     return html.escape("".join(character if character.isprintable() else " " for character in text))
 
 
-def _gallery(lines: Sequence[str], cards: Sequence[Card], title: str | None) -> str:
+def _gallery(lines: Sequence[str], cards: Sequence[Card], title: str | None, empty: str) -> str:
     head = f"<h1>{escaped(title)}</h1>" if title else ""
     about = "".join(f'<p class="about">{escaped(line)}</p>' for line in lines)
-    body = "\n".join(_card(card) for card in cards) or '<li><div class="text">nothing matches</div></li>'
+    body = "\n".join(_card(card) for card in cards) or f'<li><div class="text">{escaped(empty)}</div></li>'
     return f'<div class="mmfs-gallery">{head}{about}<ul class="hits">\n{body}\n</ul></div>'
 
 
@@ -95,9 +97,10 @@ def _card(card: Card) -> str:
         shown = f'<img alt="{escaped(card.caption or name)}" src="data:image/jpeg;base64,{data}">'
     else:
         shown = '<div class="none"></div>'
+    score = "" if card.score is None else f"{card.score:.3f}"
     caption = f"<div>{escaped(card.caption)}</div>" if card.caption else ""
     return (
-        f'<li>{shown}<div class="text"><div class="line"><span class="score">{card.score:.3f}</span>'
+        f'<li>{shown}<div class="text"><div class="line"><span class="score">{score}</span>'
         f"<span>{_when(card)}</span></div>{caption}"
         f'<div class="small" title="{escaped(card.uri or "")}">{escaped(name)}</div>'
         f'<div class="small">{escaped(card.key)}</div></div></li>'

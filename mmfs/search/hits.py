@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from mmfs.errors import SearchError
-from mmfs.search.gallery import Card, fragment, page
+from mmfs.search.gallery import NOTHING, Card, fragment, page
+from mmfs.search.query import CAPTIONS
 from mmfs.store.subsets import Provenance
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ class SearchInfo:
     Attributes:
         query: What was asked, in one line.
         where: The condition asked for.
-        space: Embedding table, or ``captions``.
+        space: Embedding table, ``captions``, ``caption_words``, or the table that a random sample is of.
         model: Model of the space.
-        engine: edge, server, or captions.
-        build_id: Build that answered; None for captions.
+        engine: edge, server, captions, or sql.
+        build_id: Build that answered; None for words alone and for random samples.
         table_version: Version of the embedding table (of captions) that was searched.
         indexed_rows: Points in the build, or captions searched.
         lag_rows: Rows by which the build lags behind the table.
@@ -36,6 +37,7 @@ class SearchInfo:
         dropped: Hits left out because their rows are gone or taken down.
         milliseconds: The whole call.
         label: What must be said of the answer, such as that a demo model gave it; None: nothing.
+        nothing: Why nothing matches; None where there are hits.
     """
 
     query: str
@@ -52,6 +54,7 @@ class SearchInfo:
     dropped: int
     milliseconds: float
     label: str | None = None
+    nothing: str | None = None
 
     def summary(self) -> str:
         """One line for people."""
@@ -69,8 +72,9 @@ class Hits:
     """Hits of a search, best first.
 
     Attributes:
-        table: One row a hit: key columns, ``key``, ``score``, ``time_s``, ``uri``, ``caption`` and other columns of
-            the media; for ``group="segment"`` also ``segment_start_s``, ``segment_end_s`` and ``segment_hits``.
+        table: One row a hit: key columns, ``key``, ``score`` (NULL in a random sample), ``time_s``, ``uri``,
+            ``caption`` and other columns of the media; for ``group="segment"`` also ``segment_start_s``,
+            ``segment_end_s`` and ``segment_hits``.
         info: How the answer came about.
     """
 
@@ -106,7 +110,7 @@ class Hits:
         target = Path(path)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(page(self.info.query, self._lines(), self.cards()), encoding="utf-8")
+            target.write_text(page(self.info.query, self._lines(), self.cards(), empty=self._empty()), encoding="utf-8")
         except OSError as error:
             raise SearchError(
                 f"the gallery cannot be written: {error.strerror}", where=str(target), mend="choose another file"
@@ -115,7 +119,7 @@ class Hits:
 
     def _repr_html_(self) -> str:
         """The gallery in a notebook."""
-        return fragment(self._lines(), self.cards())
+        return fragment(self._lines(), self.cards(), empty=self._empty())
 
     def cards(self) -> list[Card]:
         """The hits as a gallery shows them."""
@@ -137,7 +141,7 @@ class Hits:
 
     def provenance(self) -> Provenance:
         """Where these samples come from, as subsets record it."""
-        table = "captions" if self.info.engine == "captions" else self.info.space
+        table = "captions" if self.info.engine == CAPTIONS else self.info.space
         return Provenance(
             query=self.info.query,
             where=self.info.where,
@@ -145,6 +149,9 @@ class Hits:
             build_id=self.info.build_id,
             source_versions={table: self.info.table_version},
         )
+
+    def _empty(self) -> str:
+        return f"nothing matches: {self.info.nothing}" if self.info.nothing else NOTHING
 
     def _lines(self) -> list[str]:
         return [line for line in (self.info.label, self.info.summary()) if line]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from uuid import UUID
 
 import numpy as np
@@ -11,23 +12,32 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mmfs.search.points import shard_digests
-from mmfs.search.port import BuildStats, Index, Stored
+from mmfs.search.port import SHARD, BuildStats, Index, ShardDigest, Stored
 
 _K = 10
+#: More than the shards a store may have.
+_SHARDS = 100_000
 _ASKED = 100
 #: Vectors come back as float16; a probe found at less than this is another vector.
 _SAME = 0.995
 
 
-def inspect_build(index: Index, probes: pa.RecordBatch | None) -> BuildStats:
+def inspect_build(index: Index, probes: pa.RecordBatch | None, touched: Sequence[str] | None = None) -> BuildStats:
     """Counts and fingerprints of all points, the recall of the graph, and the probes that have other vectors.
 
     Args:
         index: The finished build.
         probes: `id` fixed_size_binary[16] and `vector` fixed_size_list[dim]: points as the table has them.
+        touched: Shards to fingerprint; the points of others are counted only. None: all.
     """
     asked: list[UUID] = []
-    shards = shard_digests(_drawing(index.scroll(), asked, random.Random(0)))
+    shards: dict[str, ShardDigest] = {}
+    points = index.scroll()
+    if touched is not None:
+        counts = index.facet(SHARD, limit=_SHARDS)
+        shards = {shard: ShardDigest(rows, None) for shard, rows in counts.items()}
+        points = chain.from_iterable(index.scroll(shard=shard) for shard in touched)
+    shards |= shard_digests(_drawing(points, asked, random.Random(0)))
     return BuildStats(shards, _recall(index, asked), tuple(_lost(index, probes)) if probes is not None else ())
 
 

@@ -42,13 +42,26 @@ class Words:
         [1.39, 0.0]
         """
         total = np.zeros(self._size)
-        known = [self._postings[word] for word in sorted(set(words_of(query))) if word in self._postings]
-        # A word of most texts ("a", "the") tells none from another, in any language.
-        telling = [posting for posting in known if len(posting[0]) * 2 <= self._size]
-        for texts, counts in telling or known:
+        for texts, counts in self._telling(set(words_of(query))):
             rarity = np.log(1 + (self._size - len(texts) + 0.5) / (len(texts) + 0.5))
             total[texts] += rarity * counts * (_K1 + 1) / (counts + self._damping[texts])
         return total
+
+    def holding(self, unwanted: str, *, besides: str) -> npt.NDArray[np.bool_]:
+        """Which texts hold a telling word of ``unwanted`` that ``besides`` does not ask for, bool [N].
+
+        >>> Words(["a red ball", "a red cube", "a cat"]).holding("a red cube", besides="a red ball").tolist()
+        [False, True, False]
+        """
+        found = np.zeros(self._size, bool)
+        for texts, _ in self._telling(set(words_of(unwanted)) - set(words_of(besides))):
+            found[texts] = True
+        return found
+
+    def _telling(self, words: set[str]) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
+        known = [self._postings[word] for word in sorted(words) if word in self._postings]
+        # A word of most texts ("a", "the") tells none from another, in any language.
+        return [posting for posting in known if len(posting[0]) * 2 <= self._size] or known
 
 
 def words_of(text: str) -> list[str]:

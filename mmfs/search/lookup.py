@@ -81,9 +81,14 @@ class Look:
     _lookup: Lookup
     now: Now
 
+    @property
+    def taken_down(self) -> frozenset[str]:
+        """Media that must not be shown."""
+        return self._lookup.taken_down(self.now.version("tombstones"))
+
     def living(self, hits: Sequence[Hit], table: str) -> list[Hit]:
         """The hits whose row still exists in the embedding table and whose media was not taken down."""
-        gone = self._lookup.taken_down(self.now.version("tombstones"))
+        gone = self.taken_down
         return [
             hit
             for hit in hits

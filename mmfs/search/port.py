@@ -75,7 +75,7 @@ class SpaceSpec:
         return f"{self.table}-{self.fingerprint[:12]}"
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # not frozen: that makes ten of them cost a fifth of a small query
 class Hit:
     """A point that answers a query.
 
@@ -107,10 +107,13 @@ class Stored:
 
 @dataclass(frozen=True)
 class ShardDigest:
-    """How many points of a shard there are, and the xor of hash(id, row hash) over them, 32 hex characters."""
+    """How many points of a shard there are, and the xor of hash(id, row hash) over them, 32 hex characters.
+
+    The digest is None where the points were only counted.
+    """
 
     rows: int
-    digest: str
+    digest: str | None
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,8 @@ class BuildStats:
 
     Attributes:
         shards: By shard.
-        recall: Share of the true 10 nearest that the graph finds, over 100 points of the build; None when it is empty.
+        recall: Share of the true 10 nearest that the graph finds, over 100 points of the build (of what was touched
+            in it); None when there are none.
         lost_probes: Probes that are not there, or under another vector.
     """
 
@@ -151,6 +155,9 @@ class Index(Protocol):
     def count(self, condition: Condition | None = None) -> int:
         """How many points meet the condition, exactly."""
 
+    def estimate(self, condition: Condition) -> int:
+        """About how many points meet the condition, from what the engine knows of its indexes; never slow."""
+
     def facet(self, key: str, *, limit: int, condition: Condition | None = None) -> dict[Any, int]:
         """The most frequent values of a payload key, with their exact counts."""
 
@@ -167,11 +174,12 @@ class IndexBuild(Protocol):
     def delete(self, ids: Sequence[UUID]) -> None:
         """Remove points; those that do not exist are ignored."""
 
-    def finish(self, probes: pa.RecordBatch | None = None) -> BuildStats:
+    def finish(self, probes: pa.RecordBatch | None = None, *, touched: Sequence[str] | None = None) -> BuildStats:
         """Seal the build: index everything, make it durable, and read back what it holds.
 
         Args:
             probes: Points (`id`, `vector`) as the table has them, to be compared.
+            touched: Shards that were written to since the base; the points of others may be counted only. None: all.
         """
 
     def publish(self) -> None:

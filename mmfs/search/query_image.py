@@ -26,8 +26,8 @@ def query_image(image: Any, limits: GuardLimits) -> npt.NDArray[np.uint8]:
     """
     if isinstance(image, str | Path):
         return _of_file(Path(image), limits)
-    if hasattr(image, "convert"):  # a PIL image; whoever opened it has decoded it
-        image = np.array(image.convert("RGB"))
+    if hasattr(image, "convert"):
+        image = _of_pillow(image, limits)
     array = np.asarray(image)
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or 0 in array.shape:
         raise SearchError(
@@ -35,6 +35,20 @@ def query_image(image: Any, limits: GuardLimits) -> npt.NDArray[np.uint8]:
             mend="give a path, a PIL image, or RGB uint8 [height, width, 3]",
         )
     return array
+
+
+def _of_pillow(image: Any, limits: GuardLimits) -> npt.NDArray[np.uint8]:
+    """RGB of a PIL image. One that was only opened is not decoded yet, so its header is judged first."""
+    if image.width * image.height > limits.image_pixels:
+        raise SearchError(
+            f"the query image has {image.width} x {image.height} pixels, more than {limits.image_pixels:,}",
+            where="MMFS_GUARD__IMAGE_PIXELS",
+            mend="give a smaller picture",
+        )
+    try:
+        return np.array(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise SearchError(f"the query image is broken: {error}", mend="give a whole picture") from error
 
 
 def _of_file(path: Path, limits: GuardLimits) -> npt.NDArray[np.uint8]:

@@ -45,6 +45,8 @@ class QueryEncoder:
     def vector(self, query: SearchQuery) -> tuple[Vector, frozenset[UUID]]:
         """The query as one unit vector, float32 [D], and the samples it names, which are no answers.
 
+        It is ``unit(mean(likes) - 0.5 * mean(unlikes))``, each like and unlike taken at unit length.
+
         Raises:
             SearchError: A sample is not in the index or of another grain, a picture cannot be read, the space has no
                 model for what is asked, or a vector has another length.
@@ -70,6 +72,8 @@ class QueryEncoder:
             likes.append(samples[sample_key(query.frame[0], int(query.frame[1]))])
         likes += self._examples(query.like, samples)
         unlikes = self._examples(query.unlike, samples)
+        if query.not_text is not None:
+            unlikes.append(self._encoder.encode_text([query.not_text])[0])
         vector = np.mean([unit(like) for like in likes], axis=0)
         if unlikes:
             vector = vector - _UNLIKE * np.mean([unit(unlike) for unlike in unlikes], axis=0)
@@ -109,12 +113,13 @@ class QueryEncoder:
 
 
 def asks_in_words(query: SearchQuery) -> bool:
-    """Whether words must be encoded: the text, or an example that is no key.
+    """Whether words must be encoded: a text, or an example that is no key.
 
     Raises:
         SearchError: An example looks like a key and is none.
     """
-    return query.text is not None or not all(_is_key(example) for example in (*query.like, *query.unlike))
+    in_words = query.text is not None or query.not_text is not None
+    return in_words or not all(_is_key(example) for example in (*query.like, *query.unlike))
 
 
 def _is_key(text: str) -> bool:

@@ -28,11 +28,13 @@ class Ranked:
         hits: Best first; for segments, the best frame of each.
         segments: The time range of each hit, for ``group="segment"``.
         dropped: Points left out because their rows are gone.
+        best: Score of the nearest living point, hit or not; None where there is none.
     """
 
     hits: list[Hit]
     segments: list[Segment] | None
     dropped: int
+    best: float | None = None
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,16 @@ class Ranker:
         limit = min(
             MAX_FETCHED, (pool * 8 if query.group or self.plan.allowed is not None else pool) + _SPARE + len(self.named)
         )
+        floor = -np.inf if query.min_score is None else query.min_score
         while True:
             found = self.index.query(
                 self.vector, limit, condition=self.plan.condition, exact=self.exact, with_vectors=diverse
             )
             wanted = [hit for hit in found if hit.id not in self.named and self._is_allowed(hit)]
             living = self.living(wanted)
-            hits, ranges = self._grouped(living, query)
-            if len(hits) >= pool or len(found) < limit or limit == MAX_FETCHED:
+            near = [hit for hit in living if hit.score >= floor]
+            hits, ranges = self._grouped(near, query)
+            if len(hits) >= pool or len(found) < limit or limit == MAX_FETCHED or found[-1].score < floor:
                 break
             limit = min(MAX_FETCHED, limit * 4)
         order = self._chosen(hits[:pool], query)
@@ -79,6 +83,7 @@ class Ranker:
             [hits[position] for position in order],
             None if ranges is None else [ranges[position] for position in order],
             len(wanted) - len(living),
+            living[0].score if living else None,
         )
 
     def _is_allowed(self, hit: Hit) -> bool:

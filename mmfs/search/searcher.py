@@ -12,22 +12,24 @@ from mmfs.errors import SearchError
 from mmfs.features.feature import Feature
 from mmfs.features.fingerprint import static_fingerprint
 from mmfs.features.registry import instantiate, registered
-from mmfs.schemas import GRAIN_KEYS, Grain
+from mmfs.schemas import GRAIN_TABLES, Grain
 from mmfs.search import labels
-from mmfs.search.caption_search import CaptionIndex
+from mmfs.search.caption_search import CaptionIndex, Meaning
 from mmfs.search.encoder import SpaceEncoder
 from mmfs.search.engines import engine_of
+from mmfs.search.facets import facets
 from mmfs.search.freshness import changed_tables, lag_rows
 from mmfs.search.hits import Hits, SearchInfo
+from mmfs.search.hits_table import hits_table
 from mmfs.search.lookup import Lookup
 from mmfs.search.manifest import Manifest
 from mmfs.search.now import Now
 from mmfs.search.plan import plan_where
 from mmfs.search.port import Engine, Hit
-from mmfs.search.query import CAPTIONS, SearchQuery
+from mmfs.search.query import CAPTION_WORDS, CAPTIONS, SearchQuery
 from mmfs.search.query_vector import QueryEncoder, asks_in_words
 from mmfs.search.ranking import Ranked, Ranker
-from mmfs.search.segments import Segment
+from mmfs.search.sample import random_sample
 from mmfs.search.spaces_open import OpenSpace, OpenSpaces
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Below this many candidates, comparing all of them is as fast as the graph, and misses nothing.
 EXACT_BELOW = 20_000
+#: The embedding table that holds the meaning of captions.
+CAPTION_VECTORS = "text_embeddings"
 
 
 class Searcher:
@@ -71,23 +75,53 @@ class Searcher:
         """
         started = time.perf_counter()
         query.check()
-        if query.space == CAPTIONS:
+        if query.by_captions:
             return self._by_captions(query, started, label=None)
         encoder = encoder or self._encoder(query.space)
         label, grain = None, encoder.spec.grain if encoder else "frame"
         if getattr(encoder, "is_demo", False) and labels.has_photographs(self._store, grain, query.where):
             label = labels.SEMANTIC
-            in_words_alone = query.text is not None and not query.has_examples
+            in_words_alone = query.text is not None and not query.has_examples and query.min_score is None
             if grain == "frame" and in_words_alone and self._caption_index():
                 return self._by_captions(query, started, label=labels.BY_CAPTIONS)
         return self._by_vectors(query, encoder, started, label)
+
+    def facets(self, column: str, *, where: str | None, space: str, limit: int) -> pa.Table:
+        """How often each value of a column occurs among the samples of a space; see `mmfs.search.facets.facets`."""
+        opened = self._open_spaces().get(space, fingerprint=None, model=None)
+        look = self._lookup.now()
+        changed = self._changed(opened, look.now)
+        return facets(self._store, opened, changed, look.taken_down, column, where=where, limit=limit)
+
+    def sample(self, n: int, *, where: str | None, seed: int, grain: Grain) -> Hits:
+        """Samples at random; see `mmfs.search.sample.random_sample`."""
+        started = time.perf_counter()
+        look = self._lookup.now()
+        hits, among = random_sample(self._store, look, grain, n, where=where, seed=seed)
+        table = GRAIN_TABLES[grain]
+        info = SearchInfo(
+            query=f"{n:,} samples at random, seed {seed}",
+            where=where,
+            space=table,
+            model="",
+            engine="sql",
+            build_id=None,
+            table_version=look.now.version(table),
+            indexed_rows=among,
+            lag_rows=0,
+            exact=True,
+            plan="condition by SQL" if where else "no condition",
+            dropped=0,
+            milliseconds=1000 * (time.perf_counter() - started),
+            nothing=None if hits else "no row meets the condition" if where else f"{table} has no rows",
+        )
+        return self._hits(Ranked(hits, None, 0), [look.describe(hit, grain) for hit in hits], grain, info, scored=False)
 
     def _by_vectors(self, query: SearchQuery, encoder: Feature | None, started: float, label: str | None) -> Hits:
         spaces = self._open_spaces()
         needs_model = asks_in_words(query) or query.image is not None
         try:
-            fingerprint, model = (self._fingerprint(encoder), encoder.model_name) if encoder else (None, None)
-            space = spaces.get(query.space, fingerprint=fingerprint, model=model)
+            space = self._space_of(query.space, encoder)
         except SearchError:
             if needs_model or encoder is None:
                 raise
@@ -97,17 +131,11 @@ class Searcher:
         look = self._lookup.now()
         changed = self._changed(space, look.now)
         plan = plan_where(self._store, manifest, query.where, changed)
-        maker = QueryEncoder(
-            self._store,
-            space.index,
-            SpaceEncoder(query.space, encoder, self._store.settings.device),
-            manifest.space,
-        )
-        vector, named = maker.vector(query)
+        vector, named = self._query_encoder(space, encoder).vector(query)
         exact = query.exact
         if exact is None:
-            candidates = manifest.rows if plan.condition is None else space.index.count(plan.condition)
-            exact = candidates < EXACT_BELOW
+            few = manifest.rows < EXACT_BELOW
+            exact = few or (plan.condition is not None and space.index.estimate(plan.condition) < EXACT_BELOW)
         ranker = Ranker(
             space.index,
             vector,
@@ -134,6 +162,7 @@ class Searcher:
             dropped=ranked.dropped,
             milliseconds=1000 * (time.perf_counter() - started),
             label=label,
+            nothing=None if ranked.hits else _why_nothing(query, ranked),
         )
         return self._hits(ranked, rows, grain, info)
 
@@ -144,32 +173,62 @@ class Searcher:
                 "there are no captions", mend="add captions (sidecar files, lists), or search another space"
             )
         look = self._lookup.now()
-        found, dropped = captions.search(self._store, query, look)
+        by_words = query.space == CAPTION_WORDS or label is not None
+        space, note = (None, "by words alone") if by_words else self._caption_space(query)
+        meaning = None
+        if space is not None:
+            vector, _ = self._query_encoder(space, self._encoder(CAPTION_VECTORS)).vector(query)
+            meaning = Meaning(space.index, vector, exact=space.manifest.rows < EXACT_BELOW)
+        found, dropped = captions.search(self._store, query, look, meaning)
         hits = [one.hit for one in found]
         rows = [{**look.describe(one.hit, "frame"), "caption": one.caption} for one in found]
         unused = [name for name, given in (("diversity", query.diversity), ("group", query.group)) if given]
+        manifest = space.manifest if space is not None else None
         info = SearchInfo(
             query=query.describe(),
             where=query.where,
-            space=CAPTIONS,
-            model="BM25 over captions",
+            space=CAPTION_WORDS if query.space == CAPTION_WORDS else CAPTIONS,
+            model="BM25" + (f" and {manifest.space.model}" if manifest else ""),
             engine=CAPTIONS,
-            build_id=None,
+            build_id=manifest.build_id if manifest else None,
             table_version=captions.version,
             indexed_rows=len(captions),
-            lag_rows=0,
-            exact=True,
-            plan=("condition by SQL" if query.where else "no condition")
-            + (f"; {' and '.join(unused)} not applied: one hit a media, by words" if unused else ""),
+            lag_rows=self._lag(manifest, look.now) if manifest else 0,
+            exact=meaning is None or meaning.exact,
+            plan=f"{'condition by SQL' if query.where else 'no condition'}; {note}"
+            + (f"; {' and '.join(unused)} not applied: one hit a media" if unused else ""),
             dropped=dropped,
             milliseconds=1000 * (time.perf_counter() - started),
             label=label,
+            nothing=None if found else "no caption answers" + (" and meets the condition" if query.where else ""),
         )
         return self._hits(Ranked(hits, None, dropped), rows, "frame", info)
 
-    def _hits(self, ranked: Ranked, rows: list[dict[str, Any]], grain: Grain, info: SearchInfo) -> Hits:
+    def _caption_space(self, query: SearchQuery) -> tuple[OpenSpace | None, str]:
+        """Where captions lie by their meaning, and how they are searched; None with the reason why by words alone."""
+        encoder = self._encoder(CAPTION_VECTORS)
+        if getattr(encoder, "is_demo", False) and labels.has_photographs(self._store, "frame", query.where):
+            return None, "by words alone (the demo model is not trained for photographs)"
+        try:
+            return self._space_of(CAPTION_VECTORS, encoder), "by words and by meaning, fused by rank"
+        except SearchError as error:
+            return None, f"by words alone ({error.what})"
+
+    def _space_of(self, table: str, encoder: Feature | None) -> OpenSpace:
+        """The space that this encoder's model filled."""
+        fingerprint, model = (self._fingerprint(encoder), encoder.model_name) if encoder else (None, None)
+        return self._open_spaces().get(table, fingerprint=fingerprint, model=model)
+
+    def _query_encoder(self, space: OpenSpace, encoder: Feature | None) -> QueryEncoder:
+        described = space.manifest.space
+        made = SpaceEncoder(described.table, encoder, self._store.settings.device)
+        return QueryEncoder(self._store, space.index, made, described)
+
+    def _hits(
+        self, ranked: Ranked, rows: list[dict[str, Any]], grain: Grain, info: SearchInfo, *, scored: bool = True
+    ) -> Hits:
         hits = list(ranked.hits)
-        table = _table(hits, rows, ranked.segments, grain)
+        table = hits_table(hits, rows, grain, ranges=ranked.segments, scored=scored)
         return Hits(table, info, lambda: self._pictures(hits, grain))
 
     def _pictures(self, hits: list[Hit], grain: Grain) -> list[bytes | None]:
@@ -231,31 +290,7 @@ def _searcher(store: Store) -> Searcher:
     return Searcher(store)
 
 
-def _table(hits: list[Hit], rows: list[dict[str, Any]], ranges: list[Segment] | None, grain: Grain) -> pa.Table:
-    keys = GRAIN_KEYS[grain]
-    columns: dict[str, pa.Array] = {"media_id": pa.array([hit.media_id for hit in hits], pa.string())}
-    if len(keys) > 1:
-        columns[keys[1].name] = pa.array([hit.index for hit in hits], pa.int64())
-    names = [hit.media_id if hit.index is None else f"{hit.media_id}:{hit.index}" for hit in hits]
-    columns["key"] = pa.array(names, pa.string())
-    columns["score"] = pa.array([hit.score for hit in hits], pa.float64())
-    if ranges is not None:
-        columns["segment_start_s"] = pa.array([found.start_s for found in ranges], pa.float64())
-        columns["segment_end_s"] = pa.array([found.end_s for found in ranges], pa.float64())
-        columns["segment_hits"] = pa.array([found.hits for found in ranges], pa.int64())
-    for name, kind in _COLUMNS.items():
-        columns[name] = pa.array([row[name] for row in rows], kind)
-    columns["shard"] = pa.array([hit.shard for hit in hits], pa.string())
-    return pa.table(columns)
-
-
-_COLUMNS = {
-    "time_s": pa.float64(),
-    "kind": pa.string(),
-    "uri": pa.string(),
-    "width": pa.int64(),
-    "height": pa.int64(),
-    "duration_s": pa.float64(),
-    "licence": pa.string(),
-    "caption": pa.string(),
-}
+def _why_nothing(query: SearchQuery, ranked: Ranked) -> str:
+    if ranked.best is not None and query.min_score is not None:
+        return f"the nearest scores {ranked.best:.3f}, below min_score {query.min_score:g}"
+    return f"no row of {query.space} meets the condition" if query.where else f"{query.space} has no other rows"

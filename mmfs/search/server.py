@@ -92,14 +92,14 @@ class ServerEngine:
         models = _client().models
         name = self.collection(space.name, build_id)
         self.call("delete_collection", collection_name=name)  # left by a builder that died
-        self.call(
-            "create_collection",
-            collection_name=name,
-            vectors_config=models.VectorParams(
-                size=space.dim, distance=models.Distance.COSINE, datatype=models.Datatype.FLOAT16
-            ),
-            hnsw_config=models.HnswConfigDiff(m=16, ef_construct=128),
-        )
+        vectors = models.VectorParams(size=space.dim, distance=models.Distance.COSINE, datatype=models.Datatype.FLOAT16)
+        graph = models.HnswConfigDiff(m=16, ef_construct=128)
+
+        def create() -> None:
+            if not self.client.collection_exists(name):  # made already where a reply was lost
+                self.client.create_collection(name, vectors_config=vectors, hnsw_config=graph)
+
+        self._retry(create, where=self._where)
         for key, kind in payload_indexes(space).items():
             schema = {"text": "keyword", "number": "float"}.get(kind, "integer")
             self.call("create_payload_index", collection_name=name, field_name=key, field_schema=schema)
@@ -220,6 +220,9 @@ class ServerIndex:
     def count(self, condition: Condition | None = None) -> int:
         return int(self._call("count", count_filter=server_filter(condition), exact=True).count)
 
+    def estimate(self, condition: Condition) -> int:
+        return int(self._call("count", count_filter=server_filter(condition), exact=False).count)
+
     def facet(self, key: str, *, limit: int, condition: Condition | None = None) -> dict[Any, int]:
         found = self._call("facet", key=key, limit=limit, exact=True, facet_filter=server_filter(condition))
         return {hit.value: hit.count for hit in found.hits}
@@ -254,7 +257,7 @@ class _ServerBuild:
             chosen = [str(point) for point in ids[start : start + _PAGE]]
             self._engine.call("delete", collection_name=self._collection, points_selector=chosen, wait=True)
 
-    def finish(self, probes: pa.RecordBatch | None = None) -> BuildStats:
+    def finish(self, probes: pa.RecordBatch | None = None, *, touched: Sequence[str] | None = None) -> BuildStats:
         deadline = time.monotonic() + _INDEXING_S
         while (status := self._status()) != "green":
             if time.monotonic() > deadline:
@@ -264,6 +267,7 @@ class _ServerBuild:
                     mend="look at the server's log and load, then materialize qdrant_index again",
                 )
             time.sleep(_POLL_S)
+        # Every point went over the wire, those of the base too, so all of them are read back.
         return inspect_build(ServerIndex(self._engine, self._collection), probes)
 
     def publish(self) -> None:

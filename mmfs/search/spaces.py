@@ -188,6 +188,8 @@ def _payload(
                 taken = _whole(found.take(pa.array(positions, mask=positions < 0)))
             if column.kind == "truth":
                 taken = taken.cast(pa.int64())
+            elif column.kind == "number":
+                taken = pc.add(taken, 0.0)  # -0.0 becomes 0.0: equal in SQL, and to be so in every engine
             if _is_exact(taken, column.kind):
                 values[column.key] = taken
             else:
@@ -196,10 +198,9 @@ def _payload(
 
 
 def _is_exact(values: pa.Array, kind: Kind) -> bool:
-    """Whether filters compare these values as SQL does: finite, no -0.0, and not beyond what float64 holds."""
+    """Whether filters compare these values as SQL does: finite, and not beyond what float64 holds."""
     if kind == "number":
-        known = values.drop_null().to_numpy(zero_copy_only=False)
-        return bool(np.isfinite(known).all() and not np.signbit(known[known == 0]).any())
+        return bool(np.isfinite(values.drop_null().to_numpy(zero_copy_only=False)).all())
     if kind == "integer":
         return bool(pc.all(pc.less_equal(pc.abs(values), EXACT_INTEGER)).as_py() in (True, None))
     return True

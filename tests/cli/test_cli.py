@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from typer.models import CommandInfo
 
@@ -113,3 +114,35 @@ def test_without_dagster_its_commands_say_what_to_install(run: Run, monkeypatch:
     commands: dict[str | None, CommandInfo] = {command.name: command for command in app.registered_commands}
     with pytest.raises(plugins.MissingExtraError, match=r"mmfs\[orchestrate\]"):
         commands["demo"].callback()  # type: ignore[misc]
+
+
+def test_a_random_sample_is_printed_and_nothing_is_said_plainly(run: Run, url: str) -> None:
+    code, out, _ = run("sample", "2", "--seed", "1", "--save", "some", "--store", url, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert (len(found["hits"]), found["subset"]["samples"], found["gallery"]) == (2, 2, None)
+    assert json.loads(run("sql", "SELECT count(*) AS n FROM subsets", "--store", url, "--json")[1]) == [{"n": 2}]
+    code, out, _ = run("sample", "2", "--where", "width < 0", "--store", url)
+    assert (code, "nothing matches: no row meets the condition" in out) == (0, True)
+
+
+def test_neighbours_and_facets_without_an_index_say_what_to_materialize(run: Run, url: str) -> None:
+    for arguments in (("neighbours", f"{media_id(0)}:0"), ("facets", "kind")):
+        code, _, err = run(*arguments, "--store", url)
+        assert (code, "qdrant_index" in err) == (1, True)
+
+
+def test_captions_are_printed_as_they_are_and_obeyed_by_no_terminal(run: Run, store: Store, url: str) -> None:
+    hostile = "[red]not red[/red] [click](http://evil) \x1b[2J\x1b]8;;http://evil\x07 **bold** <script>"
+    row = {"media_id": media_id(1), "caption_index": 0, "text": hostile, "source": "list", "fingerprint": "c"}
+    store.tables.update("captions", "000000", lambda _: pa.Table.from_pylist([row]))
+    floor = ("search", "bold", "--not", "zebra", "--min-score", "0.01", "--space", "caption_words")
+    for arguments in (("sample", "9"), ("search", "bold", "--space", "captions"), floor):
+        code, out, _ = run(*arguments, "--store", url)
+        assert code == 0
+        shown = "".join(out.split())
+        assert "[red]notred[/red][click](http://evil)" in shown
+        assert "**bold**<script>" in shown
+        assert not {"\x1b", "\x07"} & set(out)
+    code, out, _ = run("search", "bold", "--not", "script", "--space", "caption_words", "--store", url)
+    assert (code, "nothing matches: no caption answers" in out) == (0, True)

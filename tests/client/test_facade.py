@@ -69,6 +69,8 @@ def test_subsets_are_saved_from_tables_frames_of_pandas_and_sql(features: mmfs.F
     assert features.subset("pandas").save(pd.DataFrame(keys.to_pydict())).samples == 1
     assert features.subset("sql").save("SELECT media_id, frame_index FROM frames WHERE time_s = 1").samples == 5
     assert features.subset("sql").to_arrow()["query"][0].as_py().startswith("SELECT")
+    with pytest.raises(StoreError, match="a list cannot be saved"):
+        features.subset("list").save([media_id(0)])  # type: ignore[arg-type]
 
 
 def test_sql_reads_the_versions_of_a_pin(features: mmfs.FeatureStore) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import NAMESPACE_DNS, uuid4
 
@@ -12,12 +14,14 @@ import pyarrow as pa
 from mmfs.search.edge_engine import EdgeEngine
 from mmfs.search.points import point_id_bytes
 from mmfs.search.port import Engine, PayloadColumn, SpaceSpec
+from mmfs.search.retry import Retry
 from mmfs.search.server import ServerEngine
 from mmfs.store import Objects
+from tests.search.stand_in import stand_in
 
 #: Read at import: a fixture hides the shell's variables from the tests.
 SERVER_URL = os.environ.get("MMFS_TEST_QDRANT_URL")
-NAMES = ["edge", "memory", *(["server"] if SERVER_URL else [])]
+NAMES = ["edge", "memory", "loopback", *(["server"] if SERVER_URL else [])]
 
 SPACE = SpaceSpec(
     "colours",
@@ -44,6 +48,17 @@ def engine(name: str, folder: Path) -> Engine:
         return ServerEngine(QdrantClient(":memory:"), "test")
     assert SERVER_URL is not None
     return ServerEngine.connect(SERVER_URL, None, namespace=uuid4().hex[:8])
+
+
+@contextmanager
+def running(name: str, folder: Path) -> Iterator[Engine]:
+    """An engine, for as long as the block; ``loopback`` is over HTTP, and every fifth request to it fails."""
+    if name != "loopback":
+        yield engine(name, folder)
+        return
+    with stand_in() as standing:
+        standing.fault = lambda number, *_: ("exhausted", "lost reply")[number % 2] if number % 5 == 0 else None
+        yield ServerEngine.connect(standing.url, None, namespace="test", retry=Retry(sleep=lambda _: None))
 
 
 def points(numbers: range, shard: str = "000000", *, mark: str = "a") -> pa.RecordBatch:

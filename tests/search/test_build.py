@@ -145,6 +145,9 @@ def test_a_build_that_differs_from_the_tables_or_finds_too_little_is_not_publish
         check_build(manifest, BuildStats({"000000": ShardDigest(10, "ab")}))
     with pytest.raises(IntegrityError, match="shard 000002: 1 points for 0 rows"):
         check_build(manifest, BuildStats({**right, "000002": ShardDigest(1, "cc")}))
+    check_build(manifest, BuildStats({"000000": ShardDigest(10, None)}))
+    with pytest.raises(IntegrityError, match="shard 000000: 9 points for 10 rows"):
+        check_build(manifest, BuildStats({"000000": ShardDigest(9, None)}))
     with pytest.raises(LowRecallError, match=r"0\.900"):
         check_build(manifest, BuildStats(right, 0.9))
 

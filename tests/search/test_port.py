@@ -14,25 +14,25 @@ from mmfs.errors import SearchError
 from mmfs.search.conditions import EVERYTHING, NOTHING, AllOf, AnyOf, Equals, Ids, Missing, OneOf, Range, Without
 from mmfs.search.points import point_id, shard_digests
 from mmfs.search.port import Engine, Index, Published, Stored
-from tests.search.engines import NAMES, SPACE, at, engine, points
+from tests.search.engines import NAMES, SPACE, at, points, running
 
 pytestmark = pytest.mark.filterwarnings("ignore:(Payload indexes|Local mode):UserWarning")
 
 
 @pytest.fixture(params=NAMES)
-def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
-    return engine(request.param, tmp_path)
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    with running(request.param, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     """Sixty points of two shards."""
-    made = engine(request.param, tmp_path_factory.mktemp("engine"))
-    build = make(made, "1", range(60))
-    build.publish()
-    opened = made.open(SPACE, "1")
-    yield opened
-    opened.close()
+    with running(request.param, tmp_path_factory.mktemp("engine")) as made:
+        make(made, "1", range(60)).publish()
+        opened = made.open(SPACE, "1")
+        yield opened
+        opened.close()
 
 
 def make(made: Engine, build_id: str, numbers: range, *, base: str | None = None, mark: str = "a"):  # type: ignore[no-untyped-def]
@@ -95,6 +95,8 @@ def test_conditions_choose_exactly_these(index: Index, condition: object, expect
 
 def test_points_are_counted_scrolled_and_faceted(index: Index) -> None:
     assert index.count() == 60
+    assert index.estimate(EVERYTHING) == 60
+    assert 0 <= index.estimate(Equals("raw_media__kind", "video")) <= 60
     assert {(point.shard, point.row_hash) for point in index.scroll(shard="000001")} == {
         ("000001", f"a{n}") for n in range(30, 60)
     }
@@ -147,4 +149,18 @@ def test_finishing_reads_back_what_the_build_holds_and_finds_vectors_that_differ
     assert dict(stats.shards) == shard_digests(wanted)
     assert stats.recall == pytest.approx(1.0)
     assert [lost.bytes for lost in stats.lost_probes] == [ids[0].as_py()]
+    build.abandon()
+
+
+def test_shards_that_were_not_touched_may_be_counted_only(empty: Engine) -> None:
+    make(empty, "1", range(20)).publish()
+    build = empty.begin(SPACE, "2", base="1")
+    build.delete([point_id(NAMESPACE_DNS, "3")])
+    build.upsert(points(range(4, 5), "000000", mark="new"))
+    shards = build.finish(touched=["000000"]).shards
+    wanted = [Stored(point_id(NAMESPACE_DNS, str(n)), "000000", f"{'new' if n == 4 else 'a'}{n}") for n in range(10)]
+    assert shards["000000"] == shard_digests(point for point in wanted if point.row_hash != "a3")["000000"]
+    assert shards["000001"].rows == 10
+    whole = shard_digests(Stored(point_id(NAMESPACE_DNS, str(n)), "000001", f"a{n}") for n in range(10, 20))["000001"]
+    assert shards["000001"].digest in (None, whole.digest)
     build.abandon()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,6 +88,33 @@ def test_a_file_that_is_no_picture_is_refused_with_its_reason(
     assert "x.png" in str(caught.value)
 
 
+def _bomb() -> bytes:
+    """A PNG of a few bytes whose header promises ten gigapixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    chunks = [header, b"IDAT" + zlib.compress(bytes(1000)), b"IEND"]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks
+    )
+
+
+def test_a_picture_that_is_a_bomb_is_refused_by_its_header(
+    indexed: Store, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(_bomb())
+    with pytest.raises(SearchError, match="the query image is refused") as caught:
+        ask(indexed, image=path)
+    assert str(path) in str(caught.value)
+    pillow = importlib.import_module("PIL.Image")
+    monkeypatch.setattr(pillow, "MAX_IMAGE_PIXELS", None)  # its own guard, which a caller may have lifted
+    with pillow.open(path) as opened, pytest.raises(SearchError, match="100000 x 100000 pixels, more than"):
+        ask(indexed, image=opened)
+    pillow.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:60])
+    with pillow.open(tmp_path / "cut.png") as opened, pytest.raises(SearchError, match="is broken"):
+        ask(indexed, image=opened)
+
+
 def test_a_frame_and_examples_find_others_like_them_and_not_themselves(indexed: Store, ask: Ask) -> None:
     assert sorted(numbers(ask(indexed, frame=(media_id(1), 2), k=5))) == [1, 1, 1, 1, 11]
     liked = ask(indexed, like=(key(2), key(2, 1)), k=3)
@@ -94,6 +123,42 @@ def test_a_frame_and_examples_find_others_like_them_and_not_themselves(indexed: 
     both = ask(indexed, "red", unlike=("yellow",), k=23)
     assert numbers(both).index(3) > numbers(ask(indexed, "red", k=23)).index(3)
     assert set(numbers(ask(indexed, vector=embed((40, 50, 230)), k=3))) == {2}
+
+
+def test_what_is_not_wanted_is_said_in_words_and_pushes_by_the_documented_formula(indexed: Store, ask: Ask) -> None:
+    hits = ask(indexed, "red", not_text="yellow", k=23)
+    assert numbers(hits).index(3) > numbers(ask(indexed, "red", k=23)).index(3)
+    encoder = ColourEmbeddings()
+    red, yellow = encoder.encode_text(["red", "yellow"])
+    wanted = red - 0.5 * yellow
+    wanted /= np.linalg.norm(wanted)
+    rows = indexed.tables.read(TABLE, columns=["media_id", "frame_index", "vector"])
+    vectors = np.stack(rows.column("vector").combine_chunks().flatten().to_numpy().astype(np.float32).reshape(-1, 16))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    found = {row["key"]: row["score"] for row in hits.table.to_pylist()}
+    for place, (name, index) in enumerate(
+        zip(rows.column("media_id").to_pylist(), rows.column("frame_index").to_pylist(), strict=True)
+    ):
+        assert found[f"{name}:{index}"] == pytest.approx(float(vectors[place] @ wanted), abs=2e-3)
+    assert hits.info.query == "red; not yellow"
+    with pytest.raises(SearchError, match="nothing to look for"):
+        ask(indexed, not_text="yellow")
+
+
+def test_a_floor_leaves_out_what_scores_less_and_says_when_nothing_is_left(indexed: Store, ask: Ask) -> None:
+    every = ask(indexed, "red", k=23).table.column("score").to_pylist()
+    floor = every[12]
+    for more in ({}, {"diversity": 0.5}, {"where": "width > 0"}):
+        hits = ask(indexed, "red", k=23, min_score=floor, **more)
+        assert set(numbers(hits)) == {0, 10}
+        assert hits.info.nothing is None
+    assert len(ask(indexed, "red", k=23, min_score=floor, group="segment")) == 2
+    none = ask(indexed, "red", min_score=0.9999)
+    assert len(none) == 0
+    assert none.info.nothing == f"the nearest scores {every[0]:.3f}, below min_score 0.9999"
+    assert f"nothing matches: {none.info.nothing}" in none._repr_html_()
+    assert ask(indexed, "red", where="time_s > 100").info.nothing == f"no row of {TABLE} meets the condition"
+    assert ask(indexed, "red", k=23, min_score=-1.0).table.column("score").to_pylist() == every
 
 
 def test_examples_need_no_model(indexed: Store) -> None:
@@ -222,6 +287,9 @@ def test_a_query_of_another_model_is_refused_by_name(indexed: Store, ask: Ask) -
     [
         ({}, "nothing to look for"),
         ({"text": " "}, "the text is empty"),
+        ({"text": "red", "not_text": ""}, "the not_text is empty"),
+        ({"text": "red", "min_score": float("nan")}, "min_score = nan"),
+        ({"text": "red", "min_score": 0.1, "space": "captions"}, "whose scores tell ranks"),
         ({"text": "red", "k": 0}, "k = 0"),
         ({"text": "red", "diversity": 2.0}, "diversity = 2.0"),
         ({"text": "red", "group": "film"}, "group = 'film'"),
@@ -244,7 +312,9 @@ def test_captions_are_searched_by_their_words(indexed: Store, ask: Ask) -> None:
     assert hits.table.column("caption").to_pylist() == ["Two yellow cubes"]
     assert (hits.info.engine, hits.info.indexed_rows) == ("captions", 5)
     assert numbers(ask(indexed, "red", space="captions", where="kind = 'video'")) == [10]
-    assert len(ask(indexed, "zebra", space="captions")) == 0
+    zebra = ask(indexed, "zebra", space="captions", where="width > 1")
+    assert (len(zebra), zebra.info.nothing) == (0, "no caption answers and meets the condition")
+    assert zebra.info.plan == "condition by SQL; by words alone (there is no index of text_embeddings yet)"
 
 
 class DemoEmbeddings(ColourEmbeddings):
