@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import pyarrow as pa
 
 from mmfs.client.clock import now_us
-from mmfs.client.subset import Subset
-from mmfs.client.table_info import TableInfo, table_infos
-from mmfs.client.table_view import TableView, rows_of
+from mmfs.client.searching import Searching
 from mmfs.errors import LoaderError
 from mmfs.settings import Settings, load_settings
 from mmfs.store import Store
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what training needs none of is imported where it is used
+    from mmfs.client.curate import Curation
+    from mmfs.client.subset import Subset
+    from mmfs.client.table_info import TableInfo
+    from mmfs.client.table_view import TableView
     from mmfs.features.plan import Plan
     from mmfs.ingest import IngestReport
     from mmfs.loader.loader import Loader
-    from mmfs.search import Hits, Searcher
-    from mmfs.store.pins import Pin, Window
+    from mmfs.store.pins import Pin, Version, Window
     from mmfs.store.retention import VacuumReport
     from mmfs.store.verify import VerifyReport
 
@@ -47,12 +48,11 @@ def open_store(store: str | Path | Settings | None = None, *, create: bool = Tru
     return FeatureStore(Store.open(settings=settings, create=create))
 
 
-class FeatureStore:
-    """A store with everything that can be done with it. Open one with :func:`mmfs.open_store`."""
+class FeatureStore(Searching):
+    """A store with everything that can be done with it. Open one with :func:`mmfs.open_store`.
 
-    def __init__(self, store: Store) -> None:
-        self.core = store
-        self._searcher: Searcher | None = None
+    Searches, neighbours, facets and random samples are in `Searching`.
+    """
 
     @property
     def url(self) -> str:
@@ -68,10 +68,14 @@ class FeatureStore:
 
     def tables(self) -> dict[str, TableInfo]:
         """All tables, by name."""
+        from mmfs.client.table_info import table_infos
+
         return table_infos(self.core)
 
     def table(self, name: str) -> TableView:
         """One table, to read."""
+        from mmfs.client.table_view import TableView
+
         return TableView(self.core, self.core.tables.spec(name))
 
     def sql(self, query: str, *, pin: str | None = None) -> pa.Table:
@@ -101,6 +105,8 @@ class FeatureStore:
 
     def rows_of(self, media_id: str, index: int | None = None) -> dict[str, pa.Table]:
         """The rows about one media (or one sample of it) in every table that has any."""
+        from mmfs.client.table_view import rows_of
+
         return rows_of(self.core, media_id, index)
 
     # -- media and features -------------------------------------------------------------------------------------
@@ -145,67 +151,20 @@ class FeatureStore:
 
         return plan_store(self.core) if table is None else plan_one(self.core, table)
 
-    # -- search and subsets -------------------------------------------------------------------------------------
-
-    def search(
-        self,
-        text: str | None = None,
-        *,
-        image: Any = None,
-        frame: tuple[str, int] | None = None,
-        vector: Any = None,
-        like: Sequence[str] = (),
-        unlike: Sequence[str] = (),
-        k: int = 20,
-        where: str | None = None,
-        space: str = "clip_embeddings",
-        group: Literal["segment", "media"] | None = None,
-        diversity: float = 0.0,
-        exact: bool | None = None,
-    ) -> Hits:
-        """Find samples by meaning.
-
-        Args:
-            text: What to look for, in words.
-            image: A path, a PIL image or an array uint8 [H, W, 3] to look like.
-            frame: A frame ``(media_id, frame_index)`` to look like.
-            vector: A vector float [D] of the space.
-            like: Sample keys to look like.
-            unlike: Sample keys to keep away from.
-            k: Hits wanted.
-            where: SQL condition on metadata, e.g. ``"width >= 480 AND kind = 'video'"``.
-            space: Embedding table to search, or ``"captions"`` for the words of captions.
-            group: ``"segment"`` merges neighbouring frames of a video, ``"media"`` keeps the best of each media.
-            diversity: 0 for the best hits, towards 1 for more varied ones.
-            exact: True to compare with every vector, False for the index, None to choose by size.
-
-        Raises:
-            SearchError: There is no index, or it belongs to another model.
-            WhereError: The condition is wrong; the message names the token and the columns that exist.
-        """
-        from mmfs.search import Searcher, SearchQuery
-
-        query = SearchQuery(
-            text=text,
-            image=image,
-            frame=frame,
-            vector=vector,
-            like=tuple(like),
-            unlike=tuple(unlike),
-            k=k,
-            where=where,
-            space=space,
-            group=group,
-            diversity=diversity,
-            exact=exact,
-        )
-        if self._searcher is None:
-            self._searcher = Searcher(self.core)
-        return self._searcher.search(query)
+    # -- subsets and curation -----------------------------------------------------------------------------------
 
     def subset(self, name: str) -> Subset:
         """A named subset, to save or to read."""
+        from mmfs.client.subset import Subset
+
         return Subset(self.core, name)
+
+    @property
+    def curate(self) -> Curation:
+        """Near duplicates, outliers, diverse and balanced subsets, clusters, leaks, distributions."""
+        from mmfs.client.curate import Curation
+
+        return Curation(self.core)
 
     # -- pins and training --------------------------------------------------------------------------------------
 
@@ -217,10 +176,11 @@ class FeatureStore:
         subset: str | None = None,
         where: str | None = None,
         missing: Missing = "error",
-        versions: Mapping[str, int] | None = None,
+        versions: Mapping[str, Version] | None = None,
         like: str | None = None,
         grain: str | None = None,
         window: Window | None = None,
+        buckets: Sequence[tuple[int, int]] = (),
     ) -> Pin:
         """Fix columns, selection and versions under a name. A pin never changes.
 
@@ -232,13 +192,18 @@ class FeatureStore:
             where: Only samples that meet this SQL condition.
             missing: What a sample without a value means: ``"error"``, ``"skip"`` it, or ``"null"`` (zeros and a mask);
                 of a live column, a sample without what it is computed from.
-            versions: Table versions; default: the newest.
+            versions: By table, its version, the id of a Dagster run that committed it, or a time (UTC without an
+                offset) at which it was the newest; default: the newest.
             like: Take the selection of this pin and swap the columns.
             grain: Default: the finest asked for, frame > audio_window > caption > media.
             window: Runs of consecutive frames instead of single rows.
+            buckets: Shapes, (height, width) in pixels, for training on several aspect ratios, e.g. ``[(256, 256),
+                (224, 288), (288, 224)]``. Each sample goes to the one whose aspect ratio is nearest to that of its
+                stored picture; a loader's batches are of one bucket each, its pictures and depth maps cut to that
+                shape. Needs a picture or depth column at the grain of the samples.
 
         Raises:
-            PinError: The name is taken, a column or version is unknown, or values are missing.
+            PinError: The name is taken, a column or version is unknown, values are missing, or buckets cannot be made.
             ModelError: The weights of a live column's feature cannot be reached.
         """
         from mmfs.loader.live_features import live_columns
@@ -255,6 +220,7 @@ class FeatureStore:
             like=like,
             grain=grain,
             window=window,
+            buckets=buckets,
             now_us=now_us(),
         )
 
@@ -278,7 +244,7 @@ class FeatureStore:
 
     def loader(
         self,
-        pin: str | None = None,
+        pin: str | Mapping[str, int] | None = None,
         *,
         columns: Sequence[str] | None = None,
         subset: str | None = None,
@@ -300,6 +266,9 @@ class FeatureStore:
         threads: int | None = None,
         verify: bool = True,
         cache: str | Path | None = None,
+        small: bool = False,
+        bad_samples: Literal["repeat", "error"] = "repeat",
+        status: bool = False,
     ) -> Loader:
         """Batches of a pin, in one global order, resumable to the sample.
 
@@ -308,12 +277,15 @@ class FeatureStore:
 
         Args:
             pin: Name of a pin. Without one, a pin ``run-<id>`` is made from columns, subset, where and window.
+                Or a mixture: integer weights by name, ``{"pin-a": 3, "pin-b": 1}``, for pins of the same columns. It
+                has a ``stream()`` only. ``batch["_source"]`` numbers the pins in this order, which a state keeps to.
             run: Name under which the run is recorded in ``training_runs``.
             batch_size: Samples a rank and step.
             seed, epoch: Choose the order together with the pin's selection.
             rank, world_size: Default: from torch.distributed, RANK and WORLD_SIZE.
             decode: False hands out the stored bytes.
-            image_size: Short side and centre crop, the same for depth; None: a list of tensors as stored.
+            image_size: Short side and centre crop, the same for depth; None: a list of tensors as stored. A pin with
+                buckets has sizes of its own: leave it out, or give None.
             device: Where tensors go and live columns are computed; default: tensors stay in host memory, and the
                 setting ``device`` says where live columns are computed.
             transforms: A function a column, applied to the batch's value.
@@ -321,13 +293,18 @@ class FeatureStore:
             drop_last: Drop the last partial global batch instead of padding it.
             threads: Reading and decoding threads; default: by the cores.
             verify: Compare everything read with its CRC-32.
-            cache: Directory for the loader's scratch copy of small columns; default: the system's temporary one.
+            cache: Folder on a fast disk that the processes of a node share; default: the setting ``cache.dir``.
+            small: Fetch all samples into that folder before the first batch, in few requests and once a node.
+            bad_samples: What becomes of a sample whose bytes are damaged: a repeat that is not valid, or an error.
+            status: Write one line on stderr now and then, from the first rank: how fast samples come, and how long
+                training waits for them.
 
         Raises:
             PinError: The pin is unknown or nothing can be delivered.
-            LoaderError: Arguments contradict each other, or a live column would come out other than it was pinned.
+            LoaderError: Arguments contradict each other, a live column would come out other than it was pinned, or
+                pins of a mixture are not alike.
         """
-        from mmfs.loader import Loader
+        from mmfs.loader import Loader, Mixture
 
         if pin is None:
             if not columns:
@@ -336,7 +313,7 @@ class FeatureStore:
             self.pin(pin, columns=columns, subset=subset, where=where, window=window)
         return Loader(
             self.core,
-            self.pinned(pin),
+            self.pinned(pin) if isinstance(pin, str) else Mixture.of({name: self.pinned(name) for name in pin}, pin),
             run=run,
             batch_size=batch_size,
             shuffle=shuffle,
@@ -353,6 +330,9 @@ class FeatureStore:
             threads=threads,
             verify=verify,
             cache=cache,
+            small=small,
+            bad_samples=bad_samples,
+            status=status,
         )
 
     def keys_at(self, run: str, *, step: int, rank: int = 0) -> list[str]:
