@@ -23,6 +23,8 @@ def save(path, model, optimizer, loader_state):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     partial = f"{path}.partial"
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata=header)
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
     os.replace(partial, path)
 
 

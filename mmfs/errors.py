@@ -49,7 +49,7 @@ class MissingObjectError(StoreError):
 
 
 class UnreachableError(StoreError):
-    """An object on another machine could not be read in time, or may not be."""
+    """An object cannot be opened, could not be read in time, or may not be read."""
 
 
 class StalePlanError(StoreError):

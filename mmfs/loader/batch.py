@@ -28,8 +28,6 @@ Batch = dict[str, Any]
 BadSamples = Literal["repeat", "error"]
 Transforms = Mapping[str, Callable[[Any], Any]]
 
-#: Samples that one thread reads at a time: enough to make near reads one, few enough to keep all threads busy.
-_CHUNK = 32
 #: Substitutes tried when a whole batch is bad.
 _SUBSTITUTES = 64
 
@@ -67,11 +65,12 @@ class BatchJob:
         self._samples = step.samples.copy()
         self._valid = step.valid.copy()
         self._bad: dict[int, tuple[str, Bad]] = {}
-        self.parts = -(-self._size // _CHUNK)
+        self._chunk = reader.at_once
+        self.parts = -(-self._size // self._chunk)
 
     def run(self, part: int) -> None:
         """Read one chunk of the batch."""
-        chunk = slice(part * _CHUNK, min((part + 1) * _CHUNK, self._size))
+        chunk = slice(part * self._chunk, min((part + 1) * self._chunk, self._size))
         self._read(np.arange(chunk.start, chunk.stop), self._step.samples[chunk], self._step.draws[chunk])
 
     def finish(self) -> tuple[State, Batch]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,9 @@ from mmfs.loader.pack_files import PackFiles
 from mmfs.store.checksum import crc32
 from mmfs.store.objects import COALESCE_BYTES, Objects
 from mmfs.store.ranges import merge_ranges
+
+#: Read from another machine in one call, which has a deadline.
+_PORTION_BYTES = 16 << 20
 
 References = npt.NDArray[np.void]
 #: Number of the pack, offset, length, CRC-32.
@@ -110,7 +113,7 @@ class LocalFetcher(Fetcher):
             pack, offset, length, crc = place
             try:
                 data = read(pack, offset, length)
-            except MissingObjectError as error:
+            except (MissingObjectError, UnreachableError) as error:
                 raise self.error(pack, error) from error
             except StoreError as error:
                 found.append(Bad(error.what, self.packs[pack], offset))
@@ -144,6 +147,9 @@ class RemoteFetcher(Fetcher):
         Raises:
             LoaderError: It is gone or cannot be reached.
         """
+        return [data for some in _portions(places) for data in self._read(pack, some, gap_bytes)]
+
+    def _read(self, pack: int, places: Sequence[Place], gap_bytes: int) -> list[bytes | Bad]:
         ranges = [(offset, length) for _, offset, length, _ in places]
         try:
             parts = self._objects.get_ranges(self.packs[pack], ranges, gap_bytes=gap_bytes)
@@ -152,13 +158,24 @@ class RemoteFetcher(Fetcher):
         except StoreError as error:
             if len(places) == 1:
                 return [Bad(error.what, self.packs[pack], places[0][1])]
-            return [self.read(pack, [place])[0] for place in places]
+            return [self._read(pack, [place], gap_bytes)[0] for place in places]
         spans = merge_ranges(ranges, gap_bytes=gap_bytes, most_bytes=1 << 62)
         self.count(fetched=sum(length for _, length in spans))
         return [
             data if not self.verify or crc32(data) == place[3] else self.differs(place)
             for place, data in zip(places, parts, strict=True)
         ]
+
+
+def _portions(places: Sequence[Place]) -> Iterator[Sequence[Place]]:
+    """Places one after the other, as many at a time as a slow network carries within the deadline of a read."""
+    begin = size = 0
+    for number, (_, _, length, _) in enumerate(places):
+        if number > begin and size + length > _PORTION_BYTES:
+            yield places[begin:number]
+            begin, size = number, 0
+        size += length
+    yield places[begin:]
 
 
 def by_pack(places: Sequence[Place]) -> dict[int, list[tuple[int, Place]]]:

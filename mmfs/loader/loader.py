@@ -96,9 +96,9 @@ class Loader:
             is read for many epochs and fits the quota. Nothing happens where the store is on this machine.
         status: Write one line on stderr now and then, from the first rank: how fast samples come, and how long training
             waits for them.
-        bad_samples: What becomes of a sample whose bytes are damaged: ``"repeat"`` fills its place with another one, not
-            valid, and reports it in the log and in `stats`; ``"error"`` ends the iteration. What was taken down is
-            always repeated.
+        bad_samples: What becomes of a sample whose bytes are damaged: ``"repeat"`` fills its place with another one
+            that is not valid, and reports it in the log and in `stats`; ``"error"`` ends the iteration. What was taken
+            down is always filled.
         taken_down: Sorted ids of media that must not be read, S32; default: what the store says now.
 
     Raises:
@@ -170,6 +170,8 @@ class Loader:
             to_device=to_device,
             bad_samples=bad_samples,
         )
+        if threads is not None and threads < 1:
+            raise LoaderError(f"threads={threads}", mend="give at least 1, or leave it out")
         self._threads = threads or _default_threads(store.objects.is_local)
         self._state = self._schedule.at_epoch(self._schedule.start, epoch) if epoch else self._schedule.start
         self._active: Pipeline[tuple[State, Batch]] | None = None
@@ -179,7 +181,7 @@ class Loader:
             self._recorder = RunRecorder(store, run, pin, order_id, self.topology, shuffle=shuffle, drop_last=drop_last)
         ranks = {"rank": self.topology.rank, "world_size": self.topology.world_size}
         self._recipe = Recipe(store.url, store.settings, pin, {**arguments, **ranks, "taken_down": buried})
-        self._dataset: LoaderDataset | None = None
+        self._datasets: dict[bool, LoaderDataset] = {}  # of epochs, of the stream
         self._status = LiveStatus() if status and self.topology.rank == 0 else None
         if self.topology.rank == 0 and taken_down is None:  # DataLoader workers are given it
             for one in pins:
@@ -204,7 +206,7 @@ class Loader:
         Raises:
             LoaderError: DataLoader workers deliver the batches; each then holds the state after it, as ``_state``.
         """
-        if self._dataset is not None and self._dataset.start.has_begun:
+        if any(dataset.start.has_begun for dataset in self._datasets.values()):
             raise LoaderError("DataLoader workers deliver the batches", mend='keep batch["_state"] of the last one')
         return self._state.to_dict()
 
@@ -233,9 +235,9 @@ class Loader:
         """
         from mmfs.loader.dataset import LoaderDataset
 
-        if self._dataset is None or self._dataset.is_stream != stream:
-            self._dataset = LoaderDataset(self, self._recipe, self._threads, is_stream=stream)
-        return self._dataset
+        if stream not in self._datasets:
+            self._datasets[stream] = LoaderDataset(self, self._recipe, self._threads, is_stream=stream)
+        return self._datasets[stream]
 
     def share(self, first: int, every: int, *, is_stream: bool = False) -> Iterator[Batch]:
         """Some batches of the rest of the epoch, or of the stream: what one of several DataLoader workers makes.
@@ -291,12 +293,13 @@ class Loader:
                 self._end_epoch(began)
         finally:
             pipeline.close()
+            is_followed = self._active not in (None, pipeline)  # by another iteration, which has its own record
             if self._active is pipeline:
                 self._active = None
                 self._stand(self._state)
             if self._status:
                 self._status.end()
-            if self._recorder:
+            if self._recorder and not is_followed:
                 self._recorder.pause(self._state, is_stream=is_stream)
 
     def _end_epoch(self, began: State) -> None:
@@ -308,8 +311,8 @@ class Loader:
     def _stand(self, state: State) -> None:
         """Go on from here; so do workers that begin an epoch."""
         self._state = state
-        if self._dataset is not None:
-            self._dataset.start.set(state.to_dict())
+        for dataset in self._datasets.values():
+            dataset.start.set(state.to_dict())
 
 
 def _default_threads(is_local: bool) -> int:

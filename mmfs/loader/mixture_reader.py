@@ -38,6 +38,11 @@ class MixtureReader:
         return self._readers[0].slots
 
     @property
+    def at_once(self) -> int:
+        """Samples that one thread should read at a time."""
+        return self._readers[0].at_once
+
+    @property
     def inputs(self) -> Mapping[str, int]:
         """What live columns are computed from, by name: values of a sample."""
         return self._readers[0].inputs

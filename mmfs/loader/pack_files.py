@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Sequence
 
-from mmfs.errors import StoreError
+from mmfs.errors import StoreError, UnreachableError
 from mmfs.loader.cache.open_files import most_open_files
 from mmfs.store.objects import Objects, missing
 
@@ -31,13 +31,18 @@ class PackFiles:
 
         Raises:
             MissingObjectError: The pack is gone.
-            StoreError: It cannot be read.
+            UnreachableError: It cannot be opened.
+            StoreError: These bytes of it cannot be read.
         """
         file = self._open.get(pack) or self._opened(pack)
         try:
             return os.pread(file.fd, length, offset)
         except OSError as error:
-            raise self._unreadable(pack, error) from error
+            raise StoreError(
+                f"cannot read {self._packs[pack]}: {error.strerror}",
+                where=self._objects.url,
+                mend="check the disk, and run `mmfs verify --deep`",
+            ) from error
 
     def _opened(self, pack: int) -> _PackFile:
         path = self._packs[pack]
@@ -46,19 +51,16 @@ class PackFiles:
         except FileNotFoundError as error:
             raise missing(path, self._objects.url) from error
         except OSError as error:
-            raise self._unreadable(pack, error) from error
+            raise UnreachableError(
+                f"cannot open {path}: {error.strerror}",
+                where=self._objects.url,
+                mend="check permissions of the store, and how many files a process may open (ulimit -n)",
+            ) from error
         with self._lock:
             self._open[pack] = file
             if len(self._open) > self._most:
                 del self._open[next(iter(self._open))]  # closed when its last reader is done
         return file
-
-    def _unreadable(self, pack: int, error: OSError) -> StoreError:
-        return StoreError(
-            f"cannot read {self._packs[pack]}: {error.strerror}",
-            where=self._objects.url,
-            mend="check permissions of the store",
-        )
 
 
 class _PackFile:

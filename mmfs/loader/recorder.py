@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -34,8 +35,9 @@ _WAIT_S = 5.0
 class RunRecorder:
     """Writes the segments of one run; only rank 0 does.
 
-    A segment begins with each loader, and whenever iteration does not go on where it stopped. Rows are written by a
-    thread of their own. When the store cannot be written, a warning says so and training goes on. Where the setting
+    A segment begins with each loader and each epoch, and whenever iteration does not go on where it stopped; where it
+    does, the segment has no end again, should the process not live to write one. Rows are written by a thread of their
+    own. When the store cannot be written, a warning says so and training goes on. Where the setting
     ``dagster_url`` names a webserver, it is told as well, from another thread.
 
     Raises:
@@ -78,24 +80,28 @@ class RunRecorder:
 
     def begin(self, state: State, *, is_stream: bool) -> None:
         """An iteration begins at this state."""
-        if not self._writes or self._left == (state, is_stream):
+        if not self._writes:
             return
-        self._segment = {
-            **self._fixed,
-            "seed": state.seed,
-            "epoch": state.epoch,
-            "first_position": state.position,
-            "first_buckets": json.dumps(state.buckets) if state.buckets else None,
-            "first_step": state.step,
-            "stream": is_stream,
-            "started_at_us": time.time_ns() // 1000,
-        }
+        goes_on = self._left == (state, is_stream)
+        if not goes_on or state.epoch != self._segment["epoch"]:
+            self._segment = {
+                **self._fixed,
+                "seed": state.seed,
+                "epoch": state.epoch,
+                "first_position": state.position,
+                "first_buckets": json.dumps(state.buckets) if state.buckets else None,
+                "first_step": state.step,
+                "stream": is_stream,
+                "started_at_us": time.time_ns() // 1000,
+            }
         self._write(dict(self._segment))
-        self._report(state, "began")
+        if not goes_on:
+            self._report(state, "began")
 
     def pause(self, state: State, *, is_stream: bool) -> None:
         """An iteration ended, or was left, at this state."""
-        if not self._writes:
+        # An iteration that the end of the process cuts short has no end: no thread starts any more, the attempt hangs.
+        if not self._writes or sys.is_finalizing():
             return
         self._left = (state, is_stream)
         ending = {

@@ -77,7 +77,7 @@ def records_of(
     """Rows as records.
 
     Args:
-        rows: The stored columns, vectors packed.
+        rows: The stored columns: vectors packed, names of packs as a dictionary.
         packs: Number of each pinned pack; rows of others were not selected and are marked absent.
         append: Puts text bytes into the heap.
         path: The file, for errors.
@@ -140,7 +140,7 @@ def _fill_text(
 def _fill_blob(
     records: Records, rows: pa.Table, field: Field, packs: Mapping[str, int], append: object, path: str
 ) -> None:
-    names = rows.column("pack").combine_chunks().dictionary_encode()
+    names = rows.column("pack").combine_chunks()  # a dictionary, as it is read
     numbers = np.array([packs.get(name, -1) for name in names.dictionary.to_pylist()] + [-1], np.int32)
     codes = np.where(_present(names), as_numpy(names.indices), -1)
     reference = records[field.name]

@@ -122,7 +122,13 @@ class RowGroups:
             ranges = _chunks(footer, groups, columns)
             parts = self._fetch(file.path, ranges, keep=keep)
             source = _Pieces(file.size_bytes, list(zip(ranges, parts, strict=True)))
-            parquet = pq.ParquetFile(source, metadata=footer, pre_buffer=False)
+            parquet = pq.ParquetFile(
+                source,
+                metadata=footer,
+                pre_buffer=False,
+                page_checksum_verification=True,
+                read_dictionary=["pack"] if "pack" in footer.schema.names else None,
+            )
             return parquet.read_row_groups(list(groups), columns=list(columns), use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(file.path, str(error)) from error

@@ -75,7 +75,13 @@ class State:
         return found
 
     def at_epoch(self, epoch: int) -> State:
-        """At the start of another epoch; unchanged when it is the current one."""
+        """At the start of another epoch; unchanged when it is the current one.
+
+        Raises:
+            LoaderError: It is negative.
+        """
+        if epoch < 0:
+            raise LoaderError(f"epoch {epoch}", mend="epochs count from 0")
         if epoch == self.epoch:
             return self
         return replace(self, epoch=epoch, position=0, buckets=(0,) * len(self.buckets))

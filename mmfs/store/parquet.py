@@ -21,8 +21,8 @@ _INFO_KEY = b"mmfs.info"
 def parquet_bytes(spec: TableSpec, rows: pa.Table, *, digest: str, info: Mapping[str, str]) -> pa.Buffer:
     """Canonical rows (`rows.canonical_rows`) as a Parquet file: row groups of `ROW_GROUP_ROWS`, equal in all tables.
 
-    Vectors are stored plain (random rows are read by position); all else is zstd. The footer carries the content
-    digest and ``info``, so that both belong to every kept version of the shard.
+    Vectors are stored plain (random rows are read by position); all else is zstd. Each page has its CRC-32. The footer
+    carries the content digest and ``info``, so that both belong to every kept version of the shard.
     """
     plain = {column.name for column in spec.columns if column.vector}
     names = [column.name for column in spec.columns if not column.vector]
@@ -36,6 +36,7 @@ def parquet_bytes(spec: TableSpec, rows: pa.Table, *, digest: str, info: Mapping
         compression={column.name: "none" if column.name in plain else "zstd" for column in spec.columns},
         use_dictionary=[column.name for column in spec.columns if column.type == pa.string()],
         write_statistics=names,
+        write_page_checksum=True,
     ) as writer:
         writer.write_table(rows.cast(schema), row_group_size=ROW_GROUP_ROWS)
     return sink.getvalue()
@@ -48,12 +49,12 @@ def read_parquet(objects: Objects, path: str, columns: Sequence[str] | None = No
         columns: Only these, in this order; those that the table did not have when the file was written are all null.
 
     Raises:
-        IntegrityError: The file is not the Parquet file it was.
+        IntegrityError: The file is not the Parquet file it was, or a page of it differs from its checksum.
         StoreError: The file is gone.
     """
     with objects.open_file(path) as file:
         try:
-            parquet = pq.ParquetFile(file)
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
             table = parquet.read(columns=None if columns is None else list(columns))
         except (pa.ArrowException, OSError) as error:
             raise _damaged(objects, path, error) from error

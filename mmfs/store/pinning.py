@@ -76,7 +76,7 @@ def draw_up(store: Store, name: str, request: Request, *, now_us: int) -> Draft:
     grain = request.grain or finest(asked.values())
     check_broadcast(asked, grain)
     check_live(live, sources, grain)
-    if request.buckets:
+    if request.buckets and request.like is None:
         check_pictures(asked, grain)
     needs = {
         column: live_needs(live[column], sources) if column in live else (stored_need(stored[column]),)
@@ -249,10 +249,11 @@ def _footers(store: Store, name: str, version: int, files: Sequence[DataFile]) -
 
 def _filters(store: Store, grain: Grain, tables: Mapping[str, PinnedTable], request: Request) -> list[KeyFilter]:
     versions = {name: table.version for name, table in tables.items()}
-    filters = [tombstone_filter(store)]
     if request.like is not None:
-        # Its condition and subset are recorded, not asked again: they may say something else by now.
-        return [one for one in (*filters, like_filter(store.objects, request.like)) if one is not None]
+        # Its condition and subset are recorded, not asked again: they may say something else by now. What was taken
+        # down since keeps its place, so that the order stays; loaders fill it.
+        return [like_filter(store.objects, request.like)]
+    filters = [tombstone_filter(store)]
     if request.where is not None:
         filters.append(where_filter(store, grain, request.where, versions))
     if request.subset is not None:

@@ -77,7 +77,7 @@ def save_subset(store: Store, name: str, chosen: pa.Table, provenance: Provenanc
         raise StoreError(
             f"subset {name!r} would be empty", mend="loosen the query; an empty subset cannot be trained on"
         )
-    grain, media_id, index = _keys(chosen)
+    grain, media_id, index = keys_of(chosen)
     keys = media_id if index is None else pc.binary_join_element_wise(media_id, pc.cast(index, pa.string()), ":")
     rank = pa.array(range(chosen.num_rows), pa.int64())
     columns: dict[str, pa.Array | pa.ChunkedArray] = {"key": keys, "media_id": media_id, "rank": rank}
@@ -130,10 +130,14 @@ def check_name(name: str) -> None:
         )
 
 
-def _keys(chosen: pa.Table) -> tuple[Grain, pa.Array, pa.Array | None]:
-    """Grain, media ids and indexes (None at the grain of media) of the chosen rows."""
+def keys_of(chosen: pa.Table) -> tuple[Grain, pa.Array, pa.Array | None]:
+    """Grain, media ids and indexes (None at the grain of media) of rows with the key columns of one grain or ``key``.
+
+    Raises:
+        StoreError: There are no such columns, or keys of different grains.
+    """
     names = set(chosen.column_names)
-    if "media_id" in names:
+    if "media_id" in names and not {"key", "grain"} <= names:  # rows of a subset name their grain
         for grain in ("frame", "audio_window", "caption"):
             index_column = GRAIN_KEYS[grain][1].name
             if index_column in names:

@@ -24,11 +24,12 @@ def find_version(log: DeltaLog, table: str, wanted: Version) -> int:
     """The Delta version that is meant.
 
     Args:
-        wanted: A number is taken as it is; a run means the last version that it committed to the table; a time, the
+        wanted: A number is a version; a run means the last version that it committed to the table; a time, the
             newest version at or before it.
 
     Raises:
-        PinError: The run committed nothing to the table, or the time is before its first known version.
+        PinError: There is no such version yet, the run committed nothing to the table, or the time is before its first
+            known version.
     """
     if isinstance(wanted, bool) or not isinstance(wanted, int | str | datetime):
         raise PinError(
@@ -36,6 +37,12 @@ def find_version(log: DeltaLog, table: str, wanted: Version) -> int:
             mend="give a table version (a number), a Dagster run id, or a time",
         )
     if isinstance(wanted, int):
+        newest = log.snapshot(table).version
+        if not 0 <= wanted <= newest:  # the library would look for the commits in between, one by one
+            raise PinError(
+                f"version {wanted} of {table} does not exist",
+                mend=f"the newest is {newest}; a time is given as a datetime or as ISO 8601 text",
+            )
         return wanted
     time = wanted if isinstance(wanted, datetime) else time_in(wanted)
     return _committed_by(log, table, str(wanted)) if time is None else _newest_at(log, table, time)

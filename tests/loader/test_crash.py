@@ -78,6 +78,31 @@ def resumed(world: World, pin: Pin, state: dict[str, Any]) -> list[list[tuple[li
     return given
 
 
+@pytest.mark.parametrize(("how", "code"), [("pass", 0), ("raise ValueError('of the training')", 1)])
+def test_a_process_ends_that_is_still_in_an_iteration_and_its_steps_are_answered(
+    world: World, how: str, code: int
+) -> None:
+    pin = world.pin("p", [VECTOR])
+    program = f"""
+from mmfs.loader import Loader
+from mmfs.settings import Settings
+from mmfs.store import Store
+from mmfs.store.pins import Pins
+store = Store.open({world.store.url!r}, settings=Settings())
+batches = iter(Loader(store, Pins(store).get("p"), run={RUN!r}, batch_size=4, seed=5, rank=0, world_size=2))
+for step in range(3):
+    next(batches)
+{how}
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == code
+    assert ended.stderr.endswith("ValueError: of the training\n" if code else "")
+    [segment] = world.store.tables.read("training_runs", shard=RUN).to_pylist()
+    assert segment["last_step"] is None
+    batches = iter(Loader(world.store, pin, batch_size=4, seed=5, rank=0, world_size=2))
+    assert [keys_at(world.store, RUN, step=step) for step in range(3)] == [next(batches)["_key"] for _ in range(3)]
+
+
 def test_after_a_kill_every_step_is_answered_and_every_sample_trained_on_once(world: World) -> None:
     pin = world.pin("p", [VECTOR])
     killed = killed_after(world, 4)

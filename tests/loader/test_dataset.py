@@ -192,6 +192,17 @@ def test_workers_make_their_batches_without_what_was_taken_down(world: World) ->
     assert not any(key.startswith(media_id(3)) for key in found)
 
 
+def test_a_state_moves_both_datasets_of_a_loader(world: World) -> None:
+    loader = loader_of(world)
+    of_epochs, of_stream = loader.as_dataset(), loader.as_dataset(stream=True)
+    next(iter(loader))
+    state = loader.state_dict()
+    loader.load_state_dict(state)
+    assert loader.as_dataset() is of_epochs
+    assert of_epochs.start.lead((1, 1), lambda one: one) == state
+    assert of_stream.start.lead((1, 1), None) == state
+
+
 def test_an_epoch_that_workers_make_is_recorded_whole(world: World) -> None:
     loader = loader_of(world, run="r")
     for worker in (0, 1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import compress, islice
 
 import pytest
 
@@ -58,6 +58,50 @@ def test_a_restart_from_an_older_checkpoint_counts_as_what_was_made_last(world: 
     for step in (2, 3, 4):
         for rank in (0, 1):
             assert keys_at(world.store, "run-7", step=step, rank=rank) == later[rank][step - 2]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_iteration_that_goes_on_is_answered_before_it_ends_and_when_it_never_does(
+    world: World, stream: bool
+) -> None:
+    (loader,) = ranks(world, 1, 20)
+    batches = list(islice(loader.stream(), 4) if stream else loader)
+    running = loader.stream() if stream else iter(loader)
+    batches += [next(running), next(running)]
+    loader._recorder._writer.join()
+    rows = world.store.tables.read("training_runs").sort_by("segment").to_pylist()
+    assert [(row["first_step"], row["last_step"]) for row in rows] == [(0, 4), (4, None)]
+    assert [keys_at(world.store, "run-7", step=step) for step in range(6)] == [batch["_key"] for batch in batches]
+    key = batches[5]["_key"][3]
+    seen = [step for step, batch in enumerate(batches) if key in compress(batch["_key"], batch["_valid"].tolist())]
+    assert [one.step for one in sightings(world.store, "run-7", key) if one.step < 6] == seen
+    assert len(seen) == 2
+    running.close()
+
+
+def test_a_segment_that_goes_on_in_its_epoch_stays_one_and_has_no_end_again(world: World) -> None:
+    (loader,) = ranks(world, 1, 20)
+    given = [batch["_key"] for batch in islice(loader, 2)]
+    running = iter(loader)
+    given.append(next(running)["_key"])
+    loader._recorder._writer.join()
+    [row] = world.store.tables.read("training_runs").to_pylist()
+    assert (row["first_step"], row["last_step"]) == (0, None)
+    assert [keys_at(world.store, "run-7", step=step) for step in range(3)] == given
+    running.close()
+
+
+def test_an_iteration_that_another_one_ended_does_not_end_the_record_of_that_one(world: World) -> None:
+    (loader,) = ranks(world, 1, 20)
+    first = iter(loader)
+    next(first)
+    second = iter(loader)
+    given = [next(second)["_key"]]
+    first.close()
+    given += [next(second)["_key"]]
+    loader._recorder._writer.join()
+    assert [keys_at(world.store, "run-7", step=step) for step in (1, 2)] == given
+    second.close()
 
 
 def test_the_stream_is_recorded_as_one(world: World) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import threading
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +17,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmfs.errors import LoaderError, PinError
+from mmfs.errors import IntegrityError, LoaderError, PinError
 from mmfs.loader import Loader
 from mmfs.store.delta import DeltaLog
 from mmfs.store.pins import Pins, Window
@@ -315,6 +317,20 @@ def test_a_flipped_bit_is_reported_and_its_place_filled(world: World) -> None:
     assert found.offset is not None
 
 
+def test_a_flipped_bit_in_a_table_is_an_error_that_names_the_file(world: World) -> None:
+    pin = world.pin("vectors", [VECTOR])
+    path = Path(world.store.url) / pin.tables["clip_embeddings"].files[0].path
+    whole = path.read_bytes()
+    vector = np.array(vector_of((3, 2)), "<f2").tobytes()
+    damaged = bytearray(whole)
+    damaged[whole.index(vector) + 5] ^= 0x10
+    path.write_bytes(damaged)
+    with pytest.raises(
+        IntegrityError, match=rf"{re.escape(pin.tables['clip_embeddings'].files[0].path)} cannot be read"
+    ):
+        list(Loader(world.store, pin, batch_size=8))
+
+
 def test_a_bad_blob_shows_without_checksums_too_if_it_does_not_decode(world: World) -> None:
     world.add_frames(
         "000002", frames_of(range(17, 20), 1), blob=lambda key: b"no jpeg" if key[0] == 18 else jpeg_of(key)
@@ -553,6 +569,10 @@ def test_captions_and_media_can_be_samples_themselves(world: World) -> None:
 def test_bad_arguments_are_refused(world: World) -> None:
     with pytest.raises(LoaderError, match="image_size=0"):
         loader_of(world, image_size=0)
+    with pytest.raises(LoaderError, match="threads=-1; give at least 1"):
+        loader_of(world, threads=-1)
+    with pytest.raises(LoaderError, match="epoch -1; epochs count from 0"):
+        loader_of(world, epoch=-1)
     with pytest.raises(LoaderError, match="device='cuda:77'"):
         loader_of(world, device="cuda:77")
     with pytest.raises(LoaderError, match="belongs to selection"):

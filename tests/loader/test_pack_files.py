@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mmfs.errors import MissingObjectError
+from mmfs.errors import LoaderError, MissingObjectError
+from mmfs.loader.fetch import Bad, LocalFetcher, References
 from mmfs.loader.pack_files import PackFiles
 from mmfs.store import Objects
 
@@ -41,3 +43,18 @@ def test_a_pack_in_use_outlives_its_name_and_one_that_is_gone_is_said_to_be(tmp_
     assert files.read(0, 2, 10) == b"tes"
     with pytest.raises(MissingObjectError, match=r"b\.tar does not exist"):
         files.read(1, 0, 1)
+
+
+def test_a_pack_that_cannot_be_opened_is_no_bad_sample(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").mkdir()
+    (tmp_path / "b.tar").symlink_to("b.tar")
+    fetcher = LocalFetcher(Objects.open(tmp_path), ["a.tar", "b.tar"], verify=True)
+    [[bad]] = [fetcher.fetch(references(0))]
+    assert isinstance(bad, Bad)
+    assert bad.reason == "cannot read a.tar: Is a directory"
+    with pytest.raises(LoaderError, match=r"cannot open b\.tar: Too many levels of symbolic links.*ulimit -n"):
+        fetcher.fetch(references(1))
+
+
+def references(pack: int) -> References:
+    return np.array([(pack, 0, 4, 0)], [("pack", "<i4"), ("offset", "<i8"), ("length", "<i8"), ("crc32", "<u4")])

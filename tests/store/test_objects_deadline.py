@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 
@@ -85,3 +86,25 @@ def test_nobody_listening_is_an_error_within_the_deadline(monkeypatch: pytest.Mo
 def test_a_directory_needs_no_deadline(tmp_path: object) -> None:
     objects = Objects.open(str(tmp_path))
     assert objects.with_deadline(1.0) is objects
+
+
+def test_large_ranges_come_in_time_over_a_network_that_carries_them(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy: list[int] = []
+
+    async def get_range(store: object, name: str, *, start: int, length: int) -> memoryview:
+        """One of those that share 600 MB/s."""
+        busy.append(start)
+        left = float(length)
+        try:
+            while left > 0:
+                await asyncio.sleep(0.01)
+                left -= 6e6 / len(busy)
+            return memoryview(bytes(length))
+        finally:
+            busy.remove(start)
+
+    monkeypatch.setattr("mmfs.store.objects_deadline.obstore.get_range_async", get_range)
+    ranges = [(number << 23, 8 << 20) for number in range(32)]
+    assert [len(data) for data in objects.get_ranges("a/b", ranges)] == [8 << 20] * 32

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmfs.errors import IntegrityError, PinError, WhereError
+from mmfs.loader import Loader
 from mmfs.store.keys import Keys
 from mmfs.store.pins import LiveColumn, LiveInput, PinnedColumn, Pins, Window
 from mmfs.store.runs import selected_runs
@@ -280,6 +281,15 @@ def test_a_damaged_selection_is_not_believed(world: World) -> None:
 def test_media_that_were_taken_down_are_not_selected(world: World) -> None:
     world.store.tables.update("tombstones", "all", lambda _: pa.table({"media_id": [media_id(3)]}))
     assert world.pin().samples == 69
+
+
+def test_like_keeps_the_places_of_what_was_taken_down_since(world: World) -> None:
+    first = world.pin("a", columns=["frames.image"])
+    world.store.tables.update("tombstones", "all", lambda _: pa.table({"media_id": [media_id(3)]}))
+    second = world.pin("b", columns=[VECTOR], like="a")
+    assert second.selection_id == first.selection_id
+    loader = Loader(world.store, second, batch_size=16)
+    assert sum(int(batch["_valid"].sum()) for batch in loader) == 69
 
 
 def test_windows_are_whole_runs_of_one_media(world: World) -> None:

@@ -52,6 +52,13 @@ def test_keys_as_people_see_them_are_accepted(store: Store) -> None:
     assert media.grain == "media"
 
 
+def test_part_of_a_subset_can_be_saved_as_another_of_the_same_grain(store: Store) -> None:
+    save_subset(store, "all", _frames((1, 0), (1, 4), (2, 3)), Provenance(), now_us=NOW_US)
+    saved = save_subset(store, "some", subset_rows(store, "all").slice(1), Provenance(), now_us=NOW_US)
+    assert (saved.grain, saved.samples) == ("frame", 2)
+    assert subset_rows(store, "some")["key"].to_pylist() == [f"{media_id(1)}:4", f"{media_id(2)}:3"]
+
+
 @pytest.mark.parametrize("name", ["", "../up", "a b", "x'; DROP TABLE subsets", "a/b", "-" * 3])
 def test_a_name_that_could_mean_something_else_is_refused(store: Store, name: str) -> None:
     with pytest.raises(StoreError, match="no name for a subset"):

@@ -9,7 +9,9 @@ import pytest
 
 from mmfs.schemas import VectorType, feature_table, vector_column
 from mmfs.store import Store
+from mmfs.store.parquet import parquet_bytes, read_footer
 from mmfs.store.pins import Pins
+from mmfs.store.rows import canonical_rows
 from tests.conftest import add_frames, add_media, media_id
 
 
@@ -85,12 +87,20 @@ def test_a_missing_short_or_unreadable_data_file_is_found(filled: Store) -> None
     assert any(path.name in problem and "does not exist" in problem for problem in filled.verify().problems)
 
 
-def test_changed_values_of_a_data_file_are_found_by_a_deep_look(filled: Store) -> None:
+def test_a_flipped_bit_of_a_data_file_is_found_by_a_deep_look(filled: Store) -> None:
     path = file_of(filled, "vectors")
-    data = path.read_bytes()
-    at = data.index(bytes.fromhex("0038003c"))  # 0.5 and 1.0 as little-endian float16, stored plain
-    flip(path, at + 1)
+    flip(path, path.read_bytes().index(bytes.fromhex("040000000038003c")) + 5)  # length, 0.5, 1.0: stored plain
     assert filled.verify().ok
+    assert any(path.name in problem and "cannot be read" in problem for problem in filled.verify(deep=True).problems)
+
+
+def test_values_that_were_written_anew_are_found_by_a_deep_look(filled: Store) -> None:
+    path, spec = file_of(filled, "vectors"), filled.tables.spec("vectors")
+    rows = filled.tables.read("vectors", shard="000001")
+    others = pa.array([[0.5, 2.0]] * 3, pa.list_(pa.float16(), 2))
+    rows = rows.drop_columns("shard").set_column(rows.column_names.index("vector"), "vector", others)
+    digest, info = read_footer(filled.objects, filled.tables.files("vectors", shard="000001")[0].path)
+    path.write_bytes(parquet_bytes(spec, canonical_rows(spec, rows), digest=digest, info=info))
     assert any("differ from their digest" in problem for problem in filled.verify(deep=True).problems)
 
 

@@ -51,6 +51,15 @@ def test_a_run_means_the_last_version_that_it_committed(world: World) -> None:
     assert pin.tables[TABLE].version == world.store.tables.version(TABLE) - 1
 
 
+@pytest.mark.parametrize("number", [-1, 10**15])
+def test_a_number_that_is_no_version_yet_is_refused_at_once(world: World, number: int) -> None:
+    newest = world.store.tables.version(TABLE)
+    with pytest.raises(
+        PinError, match=rf"version {number} of {TABLE} does not exist; the newest is {newest}; a time is given as"
+    ):
+        world.pin(columns=[VECTOR], versions={TABLE: number})
+
+
 def test_a_run_that_is_not_known_names_those_that_are(world: World) -> None:
     with pytest.raises(PinError, match=f"run 'nothing' committed nothing to {TABLE}.*newest first: {SECOND}, {FIRST}"):
         world.pin(columns=[VECTOR], versions={TABLE: "nothing"})

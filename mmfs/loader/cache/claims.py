@@ -85,7 +85,7 @@ class Claims:
         if number in held:
             return True
         try:
-            descriptor = os.open(self._folder / f"{number:02x}", os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = os.open(self._folder / f"{number:02x}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except OSError:  # the folder is gone, or too much is open: claims save work, but work does not need them
             return True
         try:

@@ -22,6 +22,8 @@ from mmfs.loader.cache.open_files import OpenFiles
 
 log = logging.getLogger("mmfs.loader")
 
+#: What the cache's own files are called: a sweep touches no others, whatever folder somebody named.
+ROWS, SMALL, RANGES, PART = ".rows", ".small", ".ranges", ".part"
 #: A sweep goes down to this share of the quota, so that the next one is not due at once.
 _SWEPT = 0.9
 #: A process looks at the whole folder after it wrote this share of the quota, or this many bytes.
@@ -98,8 +100,10 @@ class CacheFolder:
         found = []
         for folder in (self.rows, self.packs):
             for entry in os.scandir(folder):
+                if not entry.name.endswith((ROWS, SMALL, RANGES, PART)):
+                    continue
                 with suppress(FileNotFoundError):
-                    status = entry.stat()
+                    status = entry.stat(follow_symlinks=False)
                     found.append((status.st_mtime, status.st_blocks * 512, entry.path))
         used = sum(size for _, size, _ in found)
         limit = min(self._quota_bytes, used + self._room_bytes())

@@ -27,7 +27,8 @@ class PackMirror:
 
     def __init__(self, path: Path) -> None:
         self.fd = -1
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        # In a folder that others may write to, a link could lead to any file of ours.
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
     def __del__(self) -> None:
         if self.fd >= 0:

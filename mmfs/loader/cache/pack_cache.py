@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from mmfs.loader.cache.folder import CacheFolder
+from mmfs.loader.cache.folder import RANGES, CacheFolder
 from mmfs.loader.cache.mirror import PackMirror
 from mmfs.loader.cache.open_files import OpenFiles
 from mmfs.loader.fetch import Bad, Nearby, Place, References, RemoteFetcher, by_pack
@@ -123,4 +123,4 @@ class CachedFetcher(RemoteFetcher):
         return self._open.get(pack, self._open_mirror)
 
     def _open_mirror(self, pack: int) -> PackMirror:
-        return PackMirror(self._cache.packs / PurePosixPath(self.packs[pack]).name)
+        return PackMirror(self._cache.packs / f"{PurePosixPath(self.packs[pack]).name}{RANGES}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmfs.errors import LoaderError
 from mmfs.ids import digest
-from mmfs.loader.cache.folder import CacheFolder
+from mmfs.loader.cache.folder import ROWS, CacheFolder
 from mmfs.loader.cache.open_files import OpenFiles
 from mmfs.loader.cache.sidecar import Sidecar
 from mmfs.loader.records import Records
@@ -101,7 +101,7 @@ class SharedRows(KeptRows):
 
     def _open_sidecar(self, number: int) -> Sidecar:
         rows, width = self._groups.files[number].rows, self._groups.dtype.itemsize
-        path = self._cache.rows / f"{self._name(number)}.rows"
+        path = self._cache.rows / f"{self._name(number)}{ROWS}"
         try:
             sidecar = Sidecar(path, rows, width)
         except OSError:

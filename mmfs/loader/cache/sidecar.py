@@ -18,6 +18,7 @@ import struct
 import uuid
 from pathlib import Path
 
+from mmfs.loader.cache.folder import PART
 from mmfs.schemas import ROW_GROUP_ROWS
 from mmfs.store.checksum import crc32
 
@@ -117,8 +118,8 @@ class Sidecar:
 
     def _open(self, path: Path) -> None:
         try:
-            self.fd = os.open(path, os.O_RDWR)
-            self._appends = os.open(path, os.O_WRONLY | os.O_APPEND)
+            self.fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+            self._appends = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
         except FileNotFoundError:
             self._close()
             self._make(path)
@@ -138,7 +139,7 @@ class Sidecar:
         self.fd = self._appends = -1
 
     def _make(self, path: Path) -> None:
-        staged = path.with_name(f"{uuid.uuid4().hex}.part")
+        staged = path.with_name(f"{uuid.uuid4().hex}{PART}")
         try:
             with staged.open("xb", buffering=0) as file:
                 file.truncate(self._end)

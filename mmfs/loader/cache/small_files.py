@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mmfs.ids import digest
-from mmfs.loader.cache.folder import CacheFolder
+from mmfs.loader.cache.folder import PART, SMALL, CacheFolder
 from mmfs.store.checksum import crc32
 
 _CRC_BYTES = 4
@@ -32,7 +32,7 @@ class SmallFiles:
     def put(self, key: str, data: bytes) -> None:
         """Keep bytes, if there is room."""
         target = self._path(key)
-        staged = target.with_name(f"{uuid.uuid4().hex}.part")
+        staged = target.with_name(f"{uuid.uuid4().hex}{PART}")
         try:
             staged.write_bytes(data + crc32(data).to_bytes(_CRC_BYTES, "little"))
             os.replace(staged, target)
@@ -43,4 +43,4 @@ class SmallFiles:
         self._cache.add_written(len(data))
 
     def _path(self, key: str) -> Path:
-        return self._cache.rows / f"{digest('small/1', key)[:32]}.small"
+        return self._cache.rows / f"{digest('small/1', key)[:32]}{SMALL}"

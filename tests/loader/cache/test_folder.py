@@ -11,6 +11,7 @@ from mmfs.errors import LoaderError
 from mmfs.loader.cache import open_cache
 from mmfs.loader.cache.folder import CacheFolder
 from mmfs.loader.cache.mirror import PackMirror
+from mmfs.loader.cache.sidecar import Sidecar
 from mmfs.loader.cache.small_files import SmallFiles
 from mmfs.settings import CacheConfig
 
@@ -18,7 +19,7 @@ BLOCK = 4096
 
 
 def fill(cache: CacheFolder, name: str, blocks: int, used_s: int) -> Path:
-    path = cache.packs / name
+    path = cache.packs / f"{name}.ranges"
     path.write_bytes(bytes([1]) * blocks * BLOCK)
     os.utime(path, (used_s, used_s))
     return path
@@ -35,10 +36,35 @@ def test_what_was_used_least_recently_goes_first(tmp_path: Path) -> None:
 
 def test_holes_count_for_nothing(tmp_path: Path) -> None:
     cache = CacheFolder(tmp_path, 20 * BLOCK)
-    mirror = PackMirror(cache.packs / "a")
+    mirror = PackMirror(cache.packs / "a.ranges")
     mirror.write(1 << 32, b"far")
     cache.sweep()
-    assert (cache.packs / "a").exists()
+    assert (cache.packs / "a.ranges").exists()
+
+
+def test_a_sweep_removes_nothing_that_is_not_of_the_cache(tmp_path: Path) -> None:
+    for name in ("packs/pictures.tar", "rows/table.parquet"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(bytes([1]) * 100 * BLOCK)
+    cache = CacheFolder(tmp_path, 20 * BLOCK)
+    own = fill(cache, "a", 30, 10)
+    cache.sweep()
+    assert not own.exists()
+    assert (tmp_path / "packs/pictures.tar").exists()
+    assert (tmp_path / "rows/table.parquet").exists()
+
+
+def test_a_link_that_somebody_put_there_is_not_written_through(tmp_path: Path) -> None:
+    cache = CacheFolder(tmp_path / "cache", 20 * BLOCK)
+    mine = tmp_path / "mine"
+    mine.write_bytes(b"precious")
+    (cache.packs / "a.ranges").symlink_to(mine)
+    with pytest.raises(OSError, match="symbolic links"):
+        PackMirror(cache.packs / "a.ranges")
+    (cache.rows / "a.rows").symlink_to(mine)
+    with pytest.raises(OSError, match="symbolic links"):
+        Sidecar(cache.rows / "a.rows", 10, 8)
+    assert mine.read_bytes() == b"precious"
 
 
 def test_a_sweep_comes_with_what_is_written(tmp_path: Path) -> None:
@@ -46,7 +72,7 @@ def test_a_sweep_comes_with_what_is_written(tmp_path: Path) -> None:
     for number in range(100):
         fill(cache, f"{number:03d}", 2, number + 1)
         cache.add_written(2 * BLOCK)
-    left = sorted(path.name for path in cache.packs.iterdir())
+    left = sorted(path.stem for path in cache.packs.iterdir())
     assert len(left) <= 8
     assert left[-1] == "099"
 

@@ -165,7 +165,7 @@ def test_the_folder_of_the_settings_is_used(s3_world: World, tmp_path: Path) -> 
     settings = Settings(cache=CacheConfig(dir=str(tmp_path)))
     store = Store.open(s3_world.store.url, settings=settings, create=False)
     list(Loader(store, pin, batch_size=16, image_size=32))
-    assert list(tmp_path.glob("packs/*.tar"))
+    assert list(tmp_path.glob("packs/*.tar.ranges"))
 
 
 def _no_space() -> None:
