@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what training needs none of is imported where it is used
     from mmfs.features.plan import Plan
     from mmfs.ingest import IngestReport
     from mmfs.loader.loader import Loader
+    from mmfs.search.gallery import Gallery
     from mmfs.store.pins import Pin, Version, Window
     from mmfs.store.retention import VacuumReport
     from mmfs.store.verify import VerifyReport
@@ -90,6 +91,20 @@ class FeatureStore(Searching):
         """
         versions = {table: pinned.version for table, pinned in self.pinned(pin).tables.items()} if pin else None
         return self.core.sql(query, versions=versions)
+
+    def show(self, rows: pa.Table, *, n: int = 50) -> Gallery:
+        """The first rows of an answer of `sql` or `curate`, to look at: cards where they have key columns, else values.
+
+        Args:
+            rows: An Arrow table.
+            n: Rows, 1 to 200.
+
+        Raises:
+            StoreError: ``n`` is out of range.
+        """
+        from mmfs.client.showing import show_rows
+
+        return show_rows(self.core, rows, n=n)
 
     def blobs(self, table: str, rows: pa.Table) -> list[bytes]:
         """The bytes of these rows' blobs, in row order; reads are coalesced and checked.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mmfs.search import Hits
+    from mmfs.search.gallery import Gallery
 
 
 class Subset:
@@ -51,6 +52,19 @@ class Subset:
                 mend="give hits, an Arrow table or pandas DataFrame with key columns, or a SELECT",
             )
         return save_subset(self._store, self.name, rows, provenance, now_us=now_us())
+
+    def show(self, *, n: int = 50) -> Gallery:
+        """The first samples by rank, to look at: a notebook draws them, ``.to_html(path)`` writes a file.
+
+        Args:
+            n: Samples, 1 to 200.
+
+        Raises:
+            StoreError: There is no subset of this name, or ``n`` is out of range.
+        """
+        from mmfs.client.showing import show_subset
+
+        return show_subset(self._store, self.name, self.to_arrow(), n=n)
 
     def to_arrow(self) -> pa.Table:
         """Keys, rank, score and provenance, in rank order."""

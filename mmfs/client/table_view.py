@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,9 @@ import pyarrow.compute as pc
 from mmfs.schemas import TableSpec
 from mmfs.store import Store
 from mmfs.store.keys import Keys, key_columns
+
+if TYPE_CHECKING:
+    from mmfs.search.gallery import Gallery
 
 
 class TableView:
@@ -48,6 +52,48 @@ class TableView:
             self.spec.name, columns=list(dict.fromkeys([*wanted, *key, "shard"])), shard=shard, version=version
         )
         return read.filter(self._meets(where, read, version)).select(wanted)
+
+    def show(self, *, where: str | None = None, columns: Sequence[str] | None = None, n: int = 50) -> Gallery:
+        """The first rows, to look at: a notebook draws them, ``.to_html(path)`` writes a file.
+
+        Rows that have a picture come as cards: the frame (of a media or a caption, its first), with what the table
+        computed of it beside it, else its depth. Other rows come as a table of values.
+
+        Args:
+            where: SQL condition, as in `to_arrow`.
+            columns: Columns whose values are shown; default: those that say something to people.
+            n: Rows, 1 to 200.
+
+        Raises:
+            StoreError: ``n`` is out of range, or there is no such column.
+            WhereError: The condition is wrong.
+        """
+        from mmfs.client.showing import show_table
+
+        return show_table(self._store, self, where=where, columns=columns, n=n)
+
+    def first(self, n: int, *, columns: Sequence[str], where: str | None = None) -> tuple[pa.Table, int]:
+        """The first n rows, and how many there are. Only shards that hold these rows are read.
+
+        Args:
+            n: Rows wanted.
+            columns: Columns wanted, with the key and ``shard`` among them.
+            where: SQL condition, as in `to_arrow`.
+        """
+        name, key = self.spec.name, [*self.spec.key, "shard"]
+        if where is not None:
+            keys = self.to_arrow(columns=key, where=where)
+            chosen = keys.slice(0, n)
+            rows = self._store.tables.read(name, columns=columns, shard=chosen["shard"].to_pylist())
+            return rows.filter(pc.is_in(_joined(rows, key), value_set=_joined(chosen, key))), keys.num_rows
+        counts = self._store.tables.shards(name)
+        needed, held = [], 0
+        for shard in sorted(counts):
+            if held >= n:
+                break
+            needed.append(shard)
+            held += counts[shard]
+        return self._store.tables.read(name, columns=columns, shard=needed).slice(0, n), sum(counts.values())
 
     def _meets(self, where: str, rows: pa.Table, version: int | None) -> pa.Array:
         """Whether each row meets the condition, bool [n]."""

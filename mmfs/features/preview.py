@@ -38,7 +38,16 @@ def contact_sheet_of(store: Store, table: str, shards: Sequence[str], *, picture
         wanted = min(rows.num_rows, -(-pictures // len(filled)))
         chosen.append(rows.take(pa.array(np.linspace(0, rows.num_rows - 1, wanted).astype(np.int64))))
     blobs = store.blobs(table, pa.concat_tables(chosen).slice(0, pictures))
-    return contact_sheet([_PICTURES[spec.codec or "jpeg"](blob) for blob in blobs])
+    return contact_sheet([picture_of(spec.codec or "jpeg", blob) for blob in blobs])
+
+
+def picture_of(codec: str, data: bytes) -> Picture:
+    """A blob of a table as a picture, RGB uint8 ``[H, W, 3]``: depth and arrays in colours, sound as its waveform.
+
+    Raises:
+        IntegrityError: The bytes are not of this codec.
+    """
+    return _PICTURES[codec](data)
 
 
 def _array_colours(data: bytes) -> Picture:

@@ -27,7 +27,7 @@ def contact_sheet(pictures: Sequence[Picture], *, tile: int = 112, columns: int 
         columns: Squares in a row.
         max_bytes: The JPEG's quality is lowered until it is smaller, and then its size.
     """
-    sheet = _laid_out([_fitted(picture, tile) for picture in pictures], tile, columns)
+    sheet = _laid_out([fitted(picture, tile) for picture in pictures], tile, columns)
     for quality in _QUALITIES:
         jpeg = encode_jpeg(sheet, quality)
         if len(jpeg) <= max_bytes:
@@ -59,7 +59,7 @@ def waveform(samples: npt.NDArray[np.float32], *, side: int = 112) -> Picture:
 _COLOURS = np.array([(13, 8, 60), (84, 20, 125), (158, 40, 110), (219, 85, 70), (248, 155, 40), (245, 240, 120)])
 
 
-def _fitted(picture: Picture, tile: int) -> Picture:
+def fitted(picture: Picture, tile: int) -> Picture:
     """The picture at the size that fits into the square, by averaging the pixels that fall together."""
     height, width = picture.shape[:2]
     scale = tile / max(height, width)

@@ -137,7 +137,7 @@ class CaptionIndex:
         if frames is not None:
             index = frames[media]
         else:
-            frame = look.frame(shard, media, None)
+            frame = look.row_of("frames", shard, media, None)
             if not frame.num_rows:
                 return None
             index = frame.column("frame_index")[0].as_py()

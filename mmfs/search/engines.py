@@ -22,7 +22,10 @@ def engine_of(store: Store) -> Engine:
 
         key = store.settings.qdrant_api_key
         return ServerEngine.connect(
-            store.settings.qdrant_url, key.get_secret_value() if key else None, namespace=store.namespace.hex[:8]
+            store.settings.qdrant_url,
+            key.get_secret_value() if key else None,
+            namespace=store.namespace.hex[:8],
+            layout=store.settings.qdrant_layout,
         )
     from mmfs.search.edge_engine import EdgeEngine
 

@@ -1,116 +1,107 @@
-"""Hits as HTML: one self-contained document. Captions and names are data, so everything is escaped, and the document's
-own policy forbids scripts and requests whatever slips through."""
+"""Samples as a gallery of cards, or rows without pictures as a table of values: in notebooks and as one HTML file.
+
+Hits and views of tables are drawn by it alike.
+"""
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import html
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
-_CSS = """
-.mmfs-gallery{font:14px/1.4 system-ui,sans-serif;color:#1c1e21;max-width:1400px;margin:0 auto;padding:16px}
-.mmfs-gallery h1{font-size:20px;font-weight:600;margin:0 0 4px}
-.mmfs-gallery .about{color:#667;margin:0 0 12px}
-.mmfs-gallery .hits{display:grid;grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:12px;padding:0;margin:0}
-.mmfs-gallery li{list-style:none;border:1px solid #dde;border-radius:8px;overflow:hidden;background:#fff}
-.mmfs-gallery img,.mmfs-gallery .none{display:block;width:100%;aspect-ratio:4/3;object-fit:contain;background:#15171a}
-.mmfs-gallery .text{padding:6px 10px 8px;overflow-wrap:anywhere}
-.mmfs-gallery .line{display:flex;justify-content:space-between;font-variant-numeric:tabular-nums}
-.mmfs-gallery .score{font-weight:600}
-.mmfs-gallery .small{color:#667;font-size:12px}
-@media (prefers-color-scheme:dark){.mmfs-page{background:#101214}.mmfs-page .mmfs-gallery{color:#e6e8eb}
-.mmfs-page .mmfs-gallery li{background:#1a1d21;border-color:#2b2f36}}
-"""
-_POLICY = (
-    "default-src 'none'; img-src data:; "
-    f"style-src 'sha256-{base64.b64encode(hashlib.sha256(_CSS.encode()).digest()).decode()}'; "
-    "base-uri 'none'; form-action 'none'"
-)
+import pyarrow as pa
+
+from mmfs.search.page import document, escaped, fragment, write_document
+from mmfs.search.values import value_table
+
+#: Cards or rows on one page, so that what they hold bounds its size.
+MOST = 200
 #: Said where there are no hits and nobody knows more.
 NOTHING = "nothing matches"
 
 
 @dataclass(frozen=True)
-class Card:
-    """One hit.
+class Thumbnail:
+    """Pictures of one sample, small.
 
     Attributes:
         picture: JPEG bytes; None: there is none to show.
-        key: Sample key.
-        score: Its score; None: it has none.
-        caption: First caption of its media.
-        uri: Where its media came from.
-        time_s: When it is in its video; None for pictures.
-        start_s: Start of its time range, for segments.
-        end_s: End of its time range.
+        beside: JPEG bytes of what was computed of it, such as its depth in colours; None: nothing.
+        about: What ``beside`` is, in a few words.
     """
 
-    picture: bytes | None
+    picture: bytes | None = None
+    beside: bytes | None = None
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One sample.
+
+    Attributes:
+        thumbnail: Its pictures.
+        key: Sample key.
+        score: Its score; None: it has none.
+        caption: Its caption, or the first of its media.
+        uri: Where its media came from.
+        time_s: When it is in its video; None for pictures.
+        start_s: Start of its time range, for segments and windows of sound.
+        end_s: End of its time range.
+        facts: Names and texts of more columns.
+    """
+
+    thumbnail: Thumbnail
     key: str
-    score: float | None
+    score: float | None = None
     caption: str | None = None
     uri: str | None = None
     time_s: float | None = None
     start_s: float | None = None
     end_s: float | None = None
+    facts: Sequence[tuple[str, str]] = ()
 
 
-def page(title: str, lines: Sequence[str], cards: Sequence[Card], *, empty: str = NOTHING) -> str:
-    """A whole document; ``empty`` is said where there are no cards."""
-    return (
-        '<!doctype html>\n<html lang="en" class="mmfs-page"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{html.escape(_POLICY)}">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escaped(title)}</title><style>{_CSS}</style></head>\n"
-        f"<body>{_gallery(lines, cards, title, empty)}</body></html>\n"
-    )
+@dataclass(frozen=True)
+class Gallery:
+    """What is shown of an answer or a table. A notebook draws it; `to_html` writes it to a file.
 
-
-def fragment(lines: Sequence[str], cards: Sequence[Card], *, empty: str = NOTHING) -> str:
-    """The gallery for a page that exists, such as a notebook; ``empty`` is said where there are no cards."""
-    return f"<style>{_CSS}</style>{_gallery(lines, cards, None, empty)}"
-
-
-def escaped(text: str) -> str:
-    """Text that a browser shows as it is: markup is inert, control and direction characters are gone.
-
-    >>> escaped('<b onload="x">')
-    '&lt;b onload=&quot;x&quot;&gt;'
+    Attributes:
+        title: Heading of the file.
+        lines: What is said above: how much is shown, of what, and where the rest is.
+        shown: Cards, or rows that are shown as a table of values.
+        empty: What is said where nothing is shown.
     """
-    return html.escape("".join(character if character.isprintable() else " " for character in text))
 
+    title: str
+    lines: Sequence[str]
+    shown: Sequence[Card] | pa.Table = field(repr=False)
+    empty: str = NOTHING
 
-def _gallery(lines: Sequence[str], cards: Sequence[Card], title: str | None, empty: str) -> str:
-    head = f"<h1>{escaped(title)}</h1>" if title else ""
-    about = "".join(f'<p class="about">{escaped(line)}</p>' for line in lines)
-    body = "\n".join(_card(card) for card in cards) or f'<li><div class="text">{escaped(empty)}</div></li>'
-    return f'<div class="mmfs-gallery">{head}{about}<ul class="hits">\n{body}\n</ul></div>'
+    def __len__(self) -> int:
+        return len(self.shown)
 
+    def to_html(self, path: str | Path) -> Path:
+        """Write one file that needs nothing else and runs nothing.
 
-def _card(card: Card) -> str:
-    name = PurePosixPath(card.uri).name if card.uri else ""
-    if card.picture is not None:
-        data = base64.b64encode(card.picture).decode()
-        shown = f'<img alt="{escaped(card.caption or name)}" src="data:image/jpeg;base64,{data}">'
-    else:
-        shown = '<div class="none"></div>'
-    score = "" if card.score is None else f"{card.score:.3f}"
-    caption = f"<div>{escaped(card.caption)}</div>" if card.caption else ""
-    return (
-        f'<li>{shown}<div class="text"><div class="line"><span class="score">{score}</span>'
-        f"<span>{_when(card)}</span></div>{caption}"
-        f'<div class="small" title="{escaped(card.uri or "")}">{escaped(name)}</div>'
-        f'<div class="small">{escaped(card.key)}</div></div></li>'
-    )
+        Raises:
+            SearchError: The file cannot be written.
+        """
+        return write_document(path, document(self.title, self.lines, self._body()))
 
+    def _repr_html_(self) -> str:
+        """The gallery in a notebook."""
+        return fragment(self.lines, self._body())
 
-def _when(card: Card) -> str:
-    if card.start_s is not None and card.end_s is not None:
-        return f"{clock(card.start_s)} to {clock(card.end_s)}"
-    return clock(card.time_s) if card.time_s is not None else ""
+    def _body(self) -> str:
+        if len(self.shown) == 0:
+            return f'<p class="about">{escaped(self.empty)}</p>'
+        if isinstance(self.shown, pa.Table):
+            return value_table(self.shown)
+        wide = " wide" if any(card.thumbnail.beside is not None for card in self.shown) else ""
+        cards = "\n".join(_card(card) for card in self.shown)
+        return f'<ul class="hits{wide}">\n{cards}\n</ul>'
 
 
 def clock(seconds: float) -> str:
@@ -121,3 +112,41 @@ def clock(seconds: float) -> str:
     """
     minutes, rest = divmod(round(seconds, 1), 60)
     return f"{int(minutes)}:{rest:04.1f}"
+
+
+def _card(card: Card) -> str:
+    name = PurePosixPath(card.uri).name if card.uri else ""
+    score = "" if card.score is None else f"{card.score:.3f}"
+    line = f'<div class="line"><span class="score">{score}</span><span>{_when(card)}</span></div>'
+    caption = f"<div>{escaped(card.caption)}</div>" if card.caption else ""
+    beside = f'<div class="small">{escaped(card.thumbnail.about)}</div>' if card.thumbnail.about else ""
+    told = "".join(
+        f'<div class="line small"><span>{escaped(fact)}</span><span>{escaped(text)}</span></div>'
+        for fact, text in card.facts
+    )
+    facts = f'<div class="facts">{told}</div>' if told else ""
+    return (
+        f'<li><div class="pictures">{_pictures(card, card.caption or name)}</div><div class="text">'
+        f"{line if score or _when(card) else ''}{caption}{beside}{facts}"
+        f'<div class="small from" title="{escaped(card.uri or "")}">{escaped(name)}</div>'
+        f'<div class="small key">{escaped(card.key)}</div></div></li>'
+    )
+
+
+def _pictures(card: Card, text: str) -> str:
+    shown = card.thumbnail
+    beside = _image(shown.beside, shown.about) if shown.beside is not None else ""
+    if shown.picture is not None:
+        return _image(shown.picture, text) + beside
+    return beside or '<div class="none">no picture</div>'
+
+
+def _image(jpeg: bytes, text: str) -> str:
+    data = base64.b64encode(jpeg).decode()
+    return f'<img alt="{escaped(text)}" title="{escaped(text)}" src="data:image/jpeg;base64,{data}">'
+
+
+def _when(card: Card) -> str:
+    if card.start_s is not None and card.end_s is not None:
+        return f"{clock(card.start_s)} to {clock(card.end_s)}"
+    return clock(card.time_s) if card.time_s is not None else ""

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mmfs.errors import SearchError
-from mmfs.search.gallery import NOTHING, Card, fragment, page
+from mmfs.search.gallery import MOST, NOTHING, Card, Gallery, Thumbnail
 from mmfs.search.query import CAPTIONS
 from mmfs.store.subsets import Provenance
 
@@ -80,7 +79,7 @@ class Hits:
 
     table: pa.Table
     info: SearchInfo
-    _pictures: Callable[[], Sequence[bytes | None]] = field(repr=False, compare=False)
+    _thumbnails: Callable[[int], Sequence[Thumbnail]] = field(repr=False, compare=False)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -107,37 +106,20 @@ class Hits:
         Raises:
             SearchError: The file cannot be written.
         """
-        target = Path(path)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(page(self.info.query, self._lines(), self.cards(), empty=self._empty()), encoding="utf-8")
-        except OSError as error:
-            raise SearchError(
-                f"the gallery cannot be written: {error.strerror}", where=str(target), mend="choose another file"
-            ) from error
-        return target
+        return self.gallery().to_html(path)
 
     def _repr_html_(self) -> str:
         """The gallery in a notebook."""
-        return fragment(self._lines(), self.cards(), empty=self._empty())
+        return self.gallery()._repr_html_()
 
-    def cards(self) -> list[Card]:
-        """The hits as a gallery shows them."""
-        rows = self.table.to_pylist()
-        pictures = self._pictures()
-        return [
-            Card(
-                picture=picture,
-                key=row["key"],
-                score=row["score"],
-                caption=row["caption"],
-                uri=row["uri"],
-                time_s=row["time_s"] if row["kind"] == "video" else None,
-                start_s=row.get("segment_start_s"),
-                end_s=row.get("segment_end_s"),
-            )
-            for row, picture in zip(rows, pictures, strict=True)
-        ]
+    def gallery(self) -> Gallery:
+        """The hits as people see them: the first of them, where they are too many for a page."""
+        asked = f"WHERE {self.info.where}" if self.info.where else None
+        lines = [line for line in (asked, self.info.label, self.info.summary()) if line]
+        if len(self) > MOST:
+            lines.append(f"the first {MOST} of {len(self):,} hits; all of them are in hits.table")
+        empty = f"{NOTHING}: {self.info.nothing}" if self.info.nothing else NOTHING
+        return Gallery(self.info.query, lines, self._cards(), empty)
 
     def provenance(self) -> Provenance:
         """Where these samples come from, as subsets record it."""
@@ -150,8 +132,18 @@ class Hits:
             source_versions={table: self.info.table_version},
         )
 
-    def _empty(self) -> str:
-        return f"nothing matches: {self.info.nothing}" if self.info.nothing else NOTHING
-
-    def _lines(self) -> list[str]:
-        return [line for line in (self.info.label, self.info.summary()) if line]
+    def _cards(self) -> list[Card]:
+        rows = self.table.slice(0, MOST).to_pylist()
+        return [
+            Card(
+                thumbnail,
+                key=row["key"],
+                score=row["score"],
+                caption=row["caption"],
+                uri=row["uri"],
+                time_s=row["time_s"] if row["kind"] == "video" else None,
+                start_s=row.get("segment_start_s"),
+                end_s=row.get("segment_end_s"),
+            )
+            for row, thumbnail in zip(rows, self._thumbnails(len(rows)), strict=True)
+        ]

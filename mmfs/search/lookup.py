@@ -109,9 +109,9 @@ class Look:
         found["caption"] = self._values("captions", hit, index, ("text",)).get("text")
         return found
 
-    def frame(self, shard: str, media_id: str, index: int | None) -> pa.Table:
-        """The row of ``frames`` that shows a sample: that frame, or the first of the media; one row or none."""
-        rows = self._rows("frames", shard)
+    def row_of(self, table: str, shard: str, media_id: str, index: int | None) -> pa.Table:
+        """The row of a table with this key, with ``index`` None the first of the media; one row or none."""
+        rows = self._rows(table, shard)
         row = rows.find(media_id, index)
         return rows.table.slice(row or 0, 0 if row is None else 1)
 

@@ -25,12 +25,13 @@ from mmfs.search.lookup import Lookup
 from mmfs.search.manifest import Manifest
 from mmfs.search.now import Now
 from mmfs.search.plan import plan_where
-from mmfs.search.port import Engine, Hit
+from mmfs.search.port import Engine
 from mmfs.search.query import CAPTION_WORDS, CAPTIONS, SearchQuery
 from mmfs.search.query_vector import QueryEncoder, asks_in_words
 from mmfs.search.ranking import Ranked, Ranker
 from mmfs.search.sample import random_sample
 from mmfs.search.spaces_open import OpenSpace, OpenSpaces
+from mmfs.search.thumbnails import thumbnails
 
 if TYPE_CHECKING:
     from mmfs.store import Store
@@ -229,14 +230,7 @@ class Searcher:
     ) -> Hits:
         hits = list(ranked.hits)
         table = hits_table(hits, rows, grain, ranges=ranked.segments, scored=scored)
-        return Hits(table, info, lambda: self._pictures(hits, grain))
-
-    def _pictures(self, hits: list[Hit], grain: Grain) -> list[bytes | None]:
-        look = self._lookup.now()
-        frames = [look.frame(hit.shard, hit.media_id, hit.index if grain == "frame" else None) for hit in hits]
-        there = [frame for frame in frames if frame.num_rows]
-        blobs = iter(self._store.blobs("frames", pa.concat_tables(there)) if there else [])
-        return [next(blobs) if frame.num_rows else None for frame in frames]
+        return Hits(table, info, lambda n: thumbnails(self._store, self._lookup.now(), hits[:n], grain))
 
     def _open_spaces(self) -> OpenSpaces:
         if self._spaces is None:

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mmfs.errors import MissingExtraError, SearchError
+from mmfs.errors import SearchError
 from mmfs.search.conditions import AllOf, AnyOf, Condition, Equals, Ids, Missing, OneOf, Range, Without
 from mmfs.search.inspect_build import inspect_build
-from mmfs.search.payload import payload_indexes, point_rows
+from mmfs.search.payload import point_rows
 from mmfs.search.port import (
     INDEX,
     MEDIA_ID,
@@ -35,6 +35,8 @@ from mmfs.search.port import (
     no_previous,
 )
 from mmfs.search.retry import Retry
+from mmfs.search.server_layout import client_package, collection_config, payload_schemas, search_params
+from mmfs.settings import QdrantLayout
 
 _PAGE = 1000
 _UPSERT_ROWS = 256
@@ -53,18 +55,36 @@ class ServerEngine:
         namespace: Keeps the stores that share a server apart.
         where: The server, for messages.
         retry: How long to insist when the server is away.
+        layout: What the server keeps in memory of builds that are begun.
     """
 
     name = "server"
 
-    def __init__(self, client: Any, namespace: str, *, where: str = "Qdrant", retry: Retry | None = None) -> None:
+    def __init__(
+        self,
+        client: Any,
+        namespace: str,
+        *,
+        where: str = "Qdrant",
+        retry: Retry | None = None,
+        layout: QdrantLayout | None = None,
+    ) -> None:
         self.client = client
+        self.layout = layout or QdrantLayout()
         self._prefix = f"mmfs-{namespace}-"
         self._where = where
         self._retry = retry or Retry()
 
     @classmethod
-    def connect(cls, url: str, api_key: str | None, *, namespace: str, retry: Retry | None = None) -> ServerEngine:
+    def connect(
+        cls,
+        url: str,
+        api_key: str | None,
+        *,
+        namespace: str,
+        retry: Retry | None = None,
+        layout: QdrantLayout | None = None,
+    ) -> ServerEngine:
         """The engine behind a URL; nothing is sent yet.
 
         Raises:
@@ -75,8 +95,9 @@ class ServerEngine:
             raise SearchError(
                 f"{url!r} is no URL of a Qdrant server", where="MMFS_QDRANT_URL", mend="write http://host:6333"
             )
-        client = _client().QdrantClient(url=url, api_key=api_key, timeout=_CALL_S, check_compatibility=False)
-        return cls(client, namespace, where=f"{parts.scheme}://{parts.hostname}:{parts.port or 6333}", retry=retry)
+        client = client_package().QdrantClient(url=url, api_key=api_key, timeout=_CALL_S, check_compatibility=False)
+        where = f"{parts.scheme}://{parts.hostname}:{parts.port or 6333}"
+        return cls(client, namespace, where=where, retry=retry, layout=layout)
 
     def call(self, method: str, /, **arguments: Any) -> Any:
         """One call of the client, tried again while the server is away. Every call made here may be repeated."""
@@ -89,19 +110,16 @@ class ServerEngine:
         return Published(*(name.removeprefix(prefix) if name else None for name in (current, previous)))
 
     def begin(self, space: SpaceSpec, build_id: str, *, base: str | None) -> IndexBuild:
-        models = _client().models
         name = self.collection(space.name, build_id)
         self.call("delete_collection", collection_name=name)  # left by a builder that died
-        vectors = models.VectorParams(size=space.dim, distance=models.Distance.COSINE, datatype=models.Datatype.FLOAT16)
-        graph = models.HnswConfigDiff(m=16, ef_construct=128)
+        described = collection_config(space, self.layout)
 
         def create() -> None:
             if not self.client.collection_exists(name):  # made already where a reply was lost
-                self.client.create_collection(name, vectors_config=vectors, hnsw_config=graph)
+                self.client.create_collection(name, **described)
 
         self._retry(create, where=self._where)
-        for key, kind in payload_indexes(space).items():
-            schema = {"text": "keyword", "number": "float"}.get(kind, "integer")
+        for key, schema in payload_schemas(space, self.layout).items():
             self.call("create_payload_index", collection_name=name, field_name=key, field_schema=schema)
         build = _ServerBuild(self, space, build_id)
         if base is not None:
@@ -113,7 +131,7 @@ class ServerEngine:
 
     def publish(self, space: str, build_id: str) -> None:
         """Let another build answer."""
-        models = _client().models
+        models = client_package().models
         now = self.published(space)
         before = now.previous if now.current == build_id else now.current
         current_alias, previous_alias = self._aliases(space)
@@ -173,7 +191,7 @@ class ServerIndex:
             query=vector.tolist(),
             limit=k,
             query_filter=server_filter(condition),
-            search_params=_client().models.SearchParams(exact=True) if exact else None,
+            search_params=search_params(self._engine.layout, exact=exact),
             with_payload=_KEYS,
             with_vectors=with_vectors,
         ).points
@@ -241,13 +259,13 @@ class _ServerBuild:
 
     def copy(self, base: str) -> None:
         """Begin with all points of another collection."""
-        models = _client().models
+        models = client_package().models
         for records in ServerIndex(self._engine, base).pages(with_payload=True, with_vectors=True):
             points = [models.PointStruct(id=r.id, vector=r.vector, payload=r.payload) for r in records]
             self._upsert(points)
 
     def upsert(self, points: pa.RecordBatch) -> None:
-        models = _client().models
+        models = client_package().models
         for start in range(0, points.num_rows, _UPSERT_ROWS):
             rows = point_rows(points.slice(start, _UPSERT_ROWS))
             self._upsert([models.PointStruct(id=str(i), vector=v.tolist(), payload=p) for i, v, p in rows])
@@ -291,7 +309,7 @@ def server_filter(condition: Condition | None) -> Any:
     """The condition as a filter of this engine; None for none."""
     if condition is None:
         return None
-    models = _client().models
+    models = client_package().models
     match condition:
         case AllOf(items):
             return models.Filter(must=[_clause(item) for item in items])
@@ -303,7 +321,7 @@ def server_filter(condition: Condition | None) -> Any:
 
 
 def _clause(condition: Condition) -> Any:
-    models = _client().models
+    models = client_package().models
     match condition:
         case Equals(key, value):
             return models.FieldCondition(key=key, match=models.MatchValue(value=value))
@@ -318,13 +336,3 @@ def _clause(condition: Condition) -> Any:
         case AnyOf(()):
             return models.HasIdCondition(has_id=[])
     return server_filter(condition)
-
-
-def _client() -> Any:
-    try:
-        import qdrant_client
-    except ImportError as error:
-        raise MissingExtraError(
-            "qdrant-client is not installed", where="MMFS_QDRANT_URL", mend="pip install 'mmfs[search]'"
-        ) from error
-    return qdrant_client

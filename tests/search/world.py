@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mmfs.codecs import encode_jpeg
+from mmfs.codecs import encode_depth16, encode_jpeg
+from mmfs.features.depth import DepthMaps
 from mmfs.features.feature import Feature, Vector, feature
 from mmfs.features.fingerprint import fingerprint_parts, recorded_parts, row_fingerprint, static_fingerprint
 from mmfs.features.tablespec import table_of
@@ -129,6 +130,27 @@ def write_embeddings(
         planned=store.tables.state(table_name, shard),
         info=recorded_parts(fingerprint_parts(model)),
     )
+
+
+def add_depth(store: Store, shard: str) -> None:
+    """Give every frame of a shard a depth map that grows from 1 at the left to 4 at the right."""
+    store.tables.ensure(table_of(DepthMaps()))
+    keys = store.tables.read("frames", columns=["media_id", "frame_index"], shard=shard).to_pylist()
+    depth = np.tile(np.linspace(1, 4, 32, dtype=np.float32), (24, 1))
+    with PackWriter(store.objects, "depth_maps", shard) as writer:
+        for key in keys:
+            writer.add(f"{key['media_id']}_{key['frame_index']:06d}.bin", encode_depth16(depth))
+        refs = writer.finish()
+    about = {
+        "depth_width": 32,
+        "depth_height": 24,
+        "scale": 1.0,
+        "depth_min": 1.0,
+        "depth_max": 4.0,
+        "fingerprint": "d",
+    }
+    where = [{"pack": ref.pack, "offset": ref.offset, "length": ref.length, "crc32": ref.crc32} for ref in refs]
+    replace(store, "depth_maps", shard, [{**key, **about, **ref} for key, ref in zip(keys, where, strict=True)])
 
 
 def replace(store: Store, table: str, shard: str, rows: Sequence[dict[str, Any]]) -> None:
