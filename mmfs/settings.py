@@ -193,6 +193,18 @@ class DuplicatesConfig(_Frozen):
     )
 
 
+class QdrantLayout(_Frozen):
+    """What a Qdrant server keeps of an index in memory, and what on disk. The embedded engine takes no notice."""
+
+    m: int = Field(16, ge=4, le=128, description="Links of a point in the graph; twice as many in its lowest layer.")
+    quantization: Literal["none", "int8", "bits4"] = Field(
+        "none",
+        description="Copy of the vectors that the graph is searched by, kept in memory: one byte or half a byte a "
+        "number; hits are scored again by the vectors themselves. bits4 needs Qdrant 1.18.",
+    )
+    on_disk: bool = Field(False, description="Whether vectors and payload indexes are read from disk.")
+
+
 class GuardLimits(_Frozen):
     """What a process that decodes untrusted bytes may use."""
 
@@ -245,6 +257,9 @@ class Settings(BaseSettings):
     )
     qdrant_url: str | None = Field(None, description="Qdrant server; unset: the embedded engine in the store.")
     qdrant_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server.")
+    qdrant_layout: QdrantLayout = Field(
+        QdrantLayout(), description="What the Qdrant server keeps in memory of builds that are begun from now on."
+    )
     dagster_url: str | None = Field(
         None,
         repr=False,

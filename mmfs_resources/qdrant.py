@@ -27,7 +27,8 @@ class QdrantResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self.url:
             from mmfs.search.server import ServerEngine
 
-            return ServerEngine.connect(self.url, self.api_key, namespace=store.namespace.hex[:8])
+            layout = store.settings.qdrant_layout
+            return ServerEngine.connect(self.url, self.api_key, namespace=store.namespace.hex[:8], layout=layout)
         from mmfs.search.engines import engine_of
 
         return engine_of(store)
