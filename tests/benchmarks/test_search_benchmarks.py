@@ -37,11 +37,19 @@ def test_a_refresh_writes_what_changed_and_is_timed_beside_a_build(tmp_path: Pat
     found = run("build", tmp_path)
     assert {"build", "bare build", "refresh, in one shard", "refresh, in all shards"} <= set(found["seconds"])
     assert found["goals"][0]["claim"].startswith("refresh after 1 %")
+    assert found["bytes_a_row_on_disk"]["vector_storage"] >= 2 * found["dim"]
 
 
 def test_planted_events_are_found(tmp_path: Path) -> None:
     found = run("segments", tmp_path)
     assert [goal["hit"] for goal in found["goals"]] == [True, True]
+
+
+def test_hits_are_saved_pinned_and_trained_on_in_a_new_process(tmp_path: Path) -> None:
+    found = run("to_training", tmp_path)
+    assert found["hits"] == 200
+    assert {"search", "save", "pin", "first batch"} <= set(found["seconds"])
+    assert len(found["goals"]) == 2
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in BENCHMARKS.glob("search_*.py")))
