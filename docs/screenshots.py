@@ -20,7 +20,7 @@ from urllib.parse import quote
 from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).resolve().parent
-GROUPS = ("media", "features", "search", "training")
+GROUPS = ("media", "features", "search", "curation", "training")
 
 
 def main() -> None:
