@@ -56,6 +56,7 @@ def measure(vectors: Vectors, folder: Path) -> dict[str, Any]:
     store = Store.open(folder / "store", settings=Settings(device="cpu"))
     write(store, vectors)
     build_s, report = timed(lambda: build_index(store, TABLE, shard_names()))
+    disk = {name: round(size / count) for name, size in on_disk(folder / "store" / "index").items()}
     bare_s, _ = timed(lambda: make(vectors, folder / "bare"))
     add_s, _ = timed(lambda: durable_add(store, folder / "add"))
     bare_add_s, _ = timed(lambda: sync_after(lambda: make(vectors, folder / "bare-add", optimized=False), folder))
@@ -82,6 +83,7 @@ def measure(vectors: Vectors, folder: Path) -> dict[str, Any]:
         }
         | {f"refresh, {name}": seconds for name, seconds in refresh.items()},
         "rows_per_s": {"durable add": round(count / add_s), "bare": round(count / bare_add_s)},
+        "bytes_a_row_on_disk": disk,
         "recall_at_build": report[shard_names()[0]].recall,
         "goals": [
             *(
@@ -110,6 +112,18 @@ def durable_add(store: Store, folder: Path) -> None:
         writer.upsert(read_points(store, space, shard_source(store, space, shard)).batch)
     writer.flush()
     sync_tree(folder)
+
+
+def on_disk(index: Path) -> dict[str, int]:
+    """Bytes of the only build there is, holes left out: all of it, and its largest parts."""
+    used: dict[str, int] = {"all": 0}
+    for path in index.rglob("*"):
+        if path.is_file() and "edge" in path.parts:
+            size = path.stat().st_blocks * 512
+            part = path.parts[path.parts.index("segments") + 2] if "segments" in path.parts else "other"
+            used["all"] += size
+            used[part] = used.get(part, 0) + size
+    return dict(sorted(used.items(), key=lambda pair: -pair[1])[:5])
 
 
 def sync_after(build: Callable[[], Any], folder: Path) -> None:
