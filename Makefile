@@ -56,8 +56,8 @@ bench: $(BENCH_STAMP) ## All benchmarks; results as JSON in benchmarks/results
 $(BENCH_STAMP): $(STAMP)
 	@echo "Installing the locked packages and the loader's peers into $(BENCH_VENV) ..."
 	@test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv --without-pip $(BENCH_VENV)
-	@VIRTUAL_ENV=$(CURDIR)/$(BENCH_VENV) $(UV) pip sync --quiet --require-hashes requirements.lock
-	@VIRTUAL_ENV=$(CURDIR)/$(BENCH_VENV) $(UV) pip install --quiet --no-build-isolation --editable '.[bench]'
+	@VIRTUAL_ENV=$(CURDIR)/$(BENCH_VENV) $(UV) pip sync --quiet --compile-bytecode --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/$(BENCH_VENV) $(UV) pip install --quiet --compile-bytecode --no-build-isolation --editable '.[bench]'
 	@touch $@
 
 demo-models: $(STAMP) ## Train the small demo models that ship in mmfs/models

@@ -8,10 +8,12 @@ does the same with a state from the middle of an epoch. Page cache as the repeat
 
 from __future__ import annotations
 
+import compileall
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch  # noqa: F401  loaded before the lanes fork: the time to import it is nobody's merit
@@ -37,6 +39,9 @@ class Spent(NamedTuple):
 def measure(options: Options) -> dict[str, Any]:
     """Medians of interleaved repeats, ratios, and goals."""
     samples = options.samples
+    # As when installed: an edited checkout may lack its bytecode, and where Python must not write any, every start
+    # would compile it.
+    compileall.compile_dir(Path(__file__).parents[1] / "mmfs", quiet=1)
     state = once(halfway, samples)
     ways: dict[str, Callable[[], Spent]] = {
         "mmfs": partial(with_mmfs, samples, None),
