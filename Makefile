@@ -25,6 +25,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip sync --quiet --compile-bytecode --require-hashes requirements.lock
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@# Where Python is told to write no bytecode, each of the many processes of tests and demo would compile it anew.
+	@$(BIN)/python -m compileall -q mmfs mmfs_assets mmfs_resources
 	@touch $@
 
 demo: $(STAMP) ## The main job, end to end, on rendered media
