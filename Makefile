@@ -15,7 +15,7 @@ UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 export DAGSTER_HOME ?= $(CURDIR)/dagster_home
 
-.PHONY: install demo test soak check ui bench demo-models screenshots lock clean
+.PHONY: install demo test cluster soak check ui bench demo-models screenshots lock clean
 install: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
@@ -33,7 +33,10 @@ demo: $(STAMP) ## The main job, end to end, on rendered media
 	@$(BIN)/mmfs demo
 
 test: $(STAMP) ## The fast tests
-	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not soak and not cluster" -n 2 --dist loadfile
+
+cluster: $(STAMP) ## Tests with Ray, PostgreSQL and Dagster's own processes, as they run on several machines
+	$(BIN)/python -m pytest -m "cluster and not soak"
 
 soak: $(STAMP) ## The long seeded suites
 	$(BIN)/python -m pytest -m soak

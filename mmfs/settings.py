@@ -245,12 +245,25 @@ class Settings(BaseSettings):
         (), description="Directories or buckets that lists of URIs may refer to, besides what the user names."
     )
     allow_http: bool = Field(False, description="Whether http(s) URIs in lists may be read.")
-    watch: Names = Field((), description="URIs that the new-media sensor lists at every tick.")
+    watch: Names = Field((), description="URIs that the new-media sensor looks through, again and again.")
+    watch_settle_s: float = Field(
+        30.0, ge=0, description="A watched file that was written to within these seconds may still grow, and waits."
+    )
+    watch_page_files: int = Field(10_000, ge=100, description="Most files that one tick of the sensor looks at.")
     shard_target_mb: int = Field(512, ge=1, description="Media in a shard before it is sealed, in MiB.")
     shard_max_files: int = Field(4096, ge=1, description="Files in a shard before it is sealed.")
     shards_per_run: int = Field(8, ge=1, description="Shards that one Dagster run of a backfill works through.")
     workers: int | None = Field(None, ge=1, description="Decoding processes; default: one a core, at most 8.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N, for model assets and query models.")
+    executor: Literal["local", "gpu_box", "ray", "k8s"] = Field(
+        "local",
+        description="Where steps run: in the process of their run; the same with a device each; on Ray; on Kubernetes.",
+    )
+    gpus: Names = Field(
+        (),
+        description="Devices that steps lease one each, e.g. cuda:0,cuda:1; default: all that torch sees. "
+        "`cpu:0,cpu:1` are logical ones, to try the same without a GPU.",
+    )
     features: Names = Field((), description="Python modules that register features of your own.")
     quarantine_share: float = Field(
         0.05, ge=0, le=1, description="Share of quarantined sources above which the asset check warns."
@@ -265,6 +278,15 @@ class Settings(BaseSettings):
         repr=False,
         description="Dagster webserver that training runs are reported to, e.g. http://127.0.0.1:3000; "
         "`user:password@` before the host is sent as basic authentication and shown nowhere.",
+    )
+    postgres_url: SecretStr | None = Field(
+        None, description="PostgreSQL that keeps Dagster's history, postgresql://user:password@host/db; unset: SQLite."
+    )
+    compute_logs: str | None = Field(
+        None, description="s3://bucket/prefix for what runs print; unset: files beside Dagster's history."
+    )
+    webhook_url: SecretStr | None = Field(
+        None, description="Where failed runs are posted to as JSON, besides the log; a URL with a secret in it is fine."
     )
     pin_log_days: int = Field(3650, ge=1, description="How long table history is kept, so that pins stay readable.")
     clip: ClipConfig = Field(
