@@ -112,6 +112,7 @@ class DepthMaps(Feature):
 
 def _at_sizes(predicted: Tensor, sizes: list[tuple[int, int]]) -> list[Tensor]:
     """Predictions ``[B, h, w]`` resized to the frames' sizes as transformers does it, frames of one size together."""
+    import torch
     from torch.nn.functional import interpolate
 
     rows_of: dict[tuple[int, int], list[int]] = defaultdict(list)
@@ -119,7 +120,9 @@ def _at_sizes(predicted: Tensor, sizes: list[tuple[int, int]]) -> list[Tensor]:
         rows_of[size].append(row)
     maps: dict[int, Tensor] = {}
     for size, rows in rows_of.items():
-        resized = interpolate(predicted[rows, None], size=size, mode="bicubic", align_corners=False)[:, 0]
+        # Not predicted[rows]: an index that comes from the host makes it wait until the device has done all before.
+        some = predicted if len(rows) == len(predicted) else torch.stack([predicted[row] for row in rows])
+        resized = interpolate(some[:, None], size=size, mode="bicubic", align_corners=False)[:, 0]
         maps.update(zip(rows, resized, strict=True))
     return [maps[row] for row in range(len(sizes))]
 

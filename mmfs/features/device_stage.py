@@ -172,7 +172,7 @@ class DeviceStage:
         with torch.cuda.stream(self._copies):
             # Pinned memory is kept by torch until the copy is done, so that what it was copied from is free at once.
             uploaded = {
-                name: value.pin_memory().to(self._device, non_blocking=True) if is_tensor(value) else value
+                name: _pinned(value).to(self._device, non_blocking=True) if is_tensor(value) else value
                 for name, value in values.items()
             }
         current = torch.cuda.current_stream(self._device)
@@ -214,6 +214,15 @@ def _stream(device: Any) -> Any:
     import torch
 
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _pinned(value: Any) -> Any:
+    """A copy in pinned memory, by this thread alone: `Tensor.pin_memory` wakes all cores, which are busy decoding."""
+    import torch
+
+    host = torch.empty_like(value, pin_memory=True)
+    np.copyto(host.numpy(), value.numpy())
+    return host
 
 
 def _owned(value: Any, inputs: Batch) -> Any:

@@ -5,6 +5,7 @@ The memory has no name, so nothing is left behind by a crash; processes get it b
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import tempfile
@@ -57,7 +58,7 @@ class Ring:
     def array(self, region: int, offset: int, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
         """An array in a region, without a copy."""
         kind = np.dtype(dtype)
-        size = kind.itemsize * int(np.prod(shape))
+        size = kind.itemsize * math.prod(shape)
         return self.region(region)[offset : offset + size].view(kind).reshape(shape)
 
     def close(self) -> None:
