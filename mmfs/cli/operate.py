@@ -1,4 +1,4 @@
-"""Commands of operation: verify, vacuum, doctor, bench."""
+"""Commands of operation: verify, compact, vacuum, doctor, bench."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from mmfs.cli.options import StoreOption, open_
 from mmfs.cli.output import AsJson, console, human_bytes, print_json, print_rows
+from mmfs.cli.plugins import plugin_findings
 from mmfs.doctor import diagnose
 from mmfs.settings import load_settings
 
@@ -20,14 +21,56 @@ app = typer.Typer()
 @app.command()
 def verify(
     deep: Annotated[bool, typer.Option("--deep", help="Also read every blob and check its checksum.")] = False,
+    drop_damaged: Annotated[
+        bool,
+        typer.Option(
+            "--drop-damaged", help="First drop rows whose bytes are damaged or gone, so that they are computed again."
+        ),
+    ] = False,
     store: StoreOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare tables, packs and index; exit code 1 on any difference."""
-    report = open_(store, create=False).verify(deep=deep)
+    opened = open_(store, create=False)
+    if drop_damaged:
+        for (table, shard), rows in opened.drop_damaged().items():
+            console.print(f"{table} {shard}: {rows} rows dropped; `mmfs materialize` computes them again", markup=False)
+    report = opened.verify(deep=deep)
     if as_json:
         print_json(report)
     else:
+        for problem in report.problems:
+            console.print(problem, markup=False, style="red")
+        console.print(report.summary(), markup=False)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compact(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be rewritten.")] = False,
+    store: StoreOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rewrite packs that are mostly dead, and many small ones into few; exit code 1 when one is damaged."""
+    report = open_(store, create=False).compact(dry_run=dry_run)
+    if as_json:
+        print_json(report)
+    else:
+        columns = ("table", "shard", "packs", "then", "copied", "left for vacuum")
+        rows = (
+            (
+                s.table,
+                s.shard,
+                s.packs_before,
+                s.packs_after,
+                human_bytes(s.copied_bytes),
+                human_bytes(s.replaced_bytes),
+            )
+            for s in report.rewritten
+        )
+        if report.rewritten:
+            print_rows(columns, rows, right=columns[2:])
         for problem in report.problems:
             console.print(problem, markup=False, style="red")
         console.print(report.summary(), markup=False)
@@ -52,7 +95,8 @@ def vacuum(
 @app.command()
 def doctor(store: StoreOption = None, as_json: AsJson = False) -> None:
     """Check settings, store, models, device and index; say the mend for what is wrong."""
-    findings = diagnose(load_settings(**({"store": store} if store else {})))
+    settings = load_settings(**({"store": store} if store else {}))
+    findings = [*diagnose(settings), *plugin_findings(settings)]
     if as_json:
         print_json(findings)
     else:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.metadata import entry_points
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
 from typing import Any
 
 import typer
 
+from mmfs.doctor import Finding
 from mmfs.errors import MissingExtraError
+from mmfs.settings import Settings
 
 GROUP = "mmfs.commands"
 #: Commands of the orchestration extra, listed here so that they can be explained where it is not installed.
 _EXPECTED = {
     "demo": "Run the main job end to end.",
+    "home": "Write dagster.yaml for the settings.",
     "materialize": "Compute what is missing or stale, through Dagster.",
     "ui": "Open the Dagster UI.",
 }
@@ -47,16 +52,27 @@ def plugin_command(name: str) -> Callable[..., Any]:
     raise _absent(name)
 
 
+def plugin_findings(settings: Settings) -> Iterator[Finding]:
+    """What plugins add to `mmfs doctor`: those that have a function ``diagnose`` beside their commands."""
+    for _, module in _loaded():
+        if hasattr(module, "diagnose"):
+            yield from module.diagnose(settings)
+
+
 def _plugins() -> list[typer.Typer]:
-    plugins = []
+    return [entry_point.load() for entry_point, _ in _loaded()]
+
+
+def _loaded() -> list[tuple[EntryPoint, ModuleType]]:
+    loaded = []
     for entry_point in entry_points(group=GROUP):
         try:
-            plugins.append(entry_point.load())
+            loaded.append((entry_point, import_module(entry_point.module)))
         except ModuleNotFoundError as error:
             # The entry point is installed with the core package; what it needs may not be.
             if (error.name or "").split(".")[0] not in {"dagster", "mmfs_assets"}:
                 raise
-    return plugins
+    return loaded
 
 
 def _name(command: typer.models.CommandInfo) -> str:

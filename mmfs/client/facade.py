@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what training needs none of is imported where it is used
     from mmfs.ingest import IngestReport
     from mmfs.loader.loader import Loader
     from mmfs.search.gallery import Gallery
+    from mmfs.store.compaction import CompactionReport
     from mmfs.store.pins import Pin, Version, Window
     from mmfs.store.retention import VacuumReport
     from mmfs.store.verify import VerifyReport
@@ -364,9 +365,34 @@ class FeatureStore(Searching):
 
     # -- operations ---------------------------------------------------------------------------------------------
 
-    def verify(self, *, deep: bool = False) -> VerifyReport:
-        """Compare tables, packs and index; ``deep`` also reads every blob."""
-        return self.core.verify(deep=deep)
+    def verify(self, *, deep: bool = False, index: bool = False) -> VerifyReport:
+        """Compare tables, packs, pins and index.
+
+        Args:
+            deep: Also compare every byte with its checksum, and every point of the index with its row.
+            index: Compare the points alone.
+        """
+        from mmfs.client.verifying import verify_store
+
+        return verify_store(self.core, deep=deep, index=index)
+
+    def drop_damaged(self) -> dict[tuple[str, str], int]:
+        """Drop rows whose bytes in packs are damaged or gone, so that they are computed again.
+
+        Returns:
+            Rows dropped, by table and shard.
+        """
+        from mmfs.store.damaged import drop_damaged
+
+        return drop_damaged(self.core)
+
+    def compact(self, *, dry_run: bool = False) -> CompactionReport:
+        """Rewrite packs that are mostly dead, and many small ones into few. Nothing becomes stale; pins keep theirs.
+
+        Args:
+            dry_run: Say what would be done.
+        """
+        return self.core.compact(dry_run=dry_run)
 
     def vacuum(self, *, keep_days: float = 7) -> VacuumReport:
         """Delete files that no kept version and no pin names."""

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from mmfs.errors import StalePlanError, StoreError
 from mmfs.schemas import TableSpec
-from mmfs.store.delta import ConflictError, DataFile, DeltaLog, app_id, commit_file, delta_errors, snapshot_of
+from mmfs.store.data_file import DataFile
+from mmfs.store.delta import ConflictError, DeltaLog, app_id, commit_file, delta_errors, snapshot_of
 from mmfs.store.faults import fault_point
 
 _CONFLICT_TRIES = 100

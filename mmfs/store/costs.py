@@ -117,7 +117,7 @@ def costs(store: Store, table: str) -> list[Cost]:
 
     A table that does not exist yet has cost nothing.
     """
-    if table not in store.tables.names():
+    if table not in store.tables:
         return []
     files = [file for file in store.tables.files(table) if file.rows]
 

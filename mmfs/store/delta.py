@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,34 +18,20 @@ from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
 
-from mmfs.errors import StoreError
+from mmfs.errors import StoreError, UnreachableError
 from mmfs.schemas import Column, TableSpec
 from mmfs.store.arrays import empty_table, repeated_text
+from mmfs.store.data_file import DataFile
 from mmfs.store.objects import Objects
 from mmfs.store.origin import RUN_ID
+from mmfs.store.refusals import refusal_of
 from mmfs.store.specs import configuration_of, spec_of
 
 #: Commits that are read from a log at first.
 _COMMITS_READ = 64
 
 _LISTED = pa.schema([("path", pa.string()), ("shard", pa.string()), ("rows", pa.int64()), ("size_bytes", pa.int64())])
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """One Parquet file of a table.
-
-    Attributes:
-        path: Relative to the store.
-        shard: The shard whose rows it holds.
-        rows: Number of rows.
-        size_bytes: Size of the file.
-    """
-
-    path: str
-    shard: str
-    rows: int
-    size_bytes: int
+_BOUNDS = pa.schema([("first", pa.string()), ("last", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -71,16 +58,24 @@ class Snapshot:
         spec: Columns, key and grain at that version.
         listed: Its files as columns ``path``, ``shard``, ``rows``, ``size_bytes``, sorted by shard. A store may have
             ten thousand of them, so they become objects only when somebody asks.
+        bounds: First and last value of the first key column in each of them, as columns ``first`` and ``last``; null
+            where the log does not say.
     """
 
     version: int
     spec: TableSpec
     listed: pa.Table
+    bounds: pa.Table
 
     @cached_property
     def files(self) -> tuple[DataFile, ...]:
         """All files, sorted by shard."""
         return _data_files(self.listed)
+
+    def reaching(self, keys: Sequence[str]) -> tuple[DataFile, ...]:
+        """Files that may hold one of these values of the first key column, sorted: the bounds leave out the others."""
+        bounds = zip(*(column.to_pylist() for column in self.bounds.columns), strict=True)
+        return _data_files(self.listed.filter(pa.array([_reaches(keys, *ends) for ends in bounds], pa.bool_())))
 
     def of(self, shard: str) -> tuple[DataFile, ...]:
         """The files of one shard: none when it was never written."""
@@ -100,6 +95,7 @@ class DeltaLog:
         self._lock = threading.Lock()
         self._handles: dict[tuple[str, str], tuple[threading.Lock, DeltaTable]] = {}
         self._snapshots: dict[tuple[str, int], Snapshot] = {}
+        self._moment = threading.local()
 
     def create(self, spec: TableSpec) -> bool:
         """Create a table with version 0 and no rows; False when somebody else made it meanwhile."""
@@ -127,12 +123,20 @@ class DeltaLog:
             return bool(DeltaTable.is_deltatable(self._objects.delta_url(name)))
 
     def open(self, name: str, version: int | None = None) -> DeltaTable:
-        """A handle of one's own: never share one between threads."""
+        """A handle of one's own: never share one between threads.
+
+        Raises:
+            StoreError: There is no such table or version, or its log entries were vacuumed.
+        """
         with delta_errors(name):
             try:
                 return DeltaTable(self._objects.delta_url(name), version=version)
             except TableNotFoundError as error:
                 raise unknown_table(name) from error
+            except DeltaError as error:
+                if version is None or self._objects.exists(f"{name}/_delta_log/{version:020}.json"):
+                    raise
+                raise gone_version(name, version) from error
 
     @contextmanager
     def newest(self, name: str, use: Literal["read", "commit"] = "read") -> Iterator[DeltaTable]:
@@ -144,16 +148,43 @@ class DeltaLog:
         with lock:
             with delta_errors(name):
                 handle.update_incremental()
-            yield handle
+            try:
+                yield handle
+            finally:
+                if use == "commit":
+                    self._seen().pop(name, None)
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Look at each table once: within the block, what this thread reads is as it was at its first look.
+
+        A look at a table in a bucket is two requests. What this thread commits itself is seen.
+        """
+        if getattr(self._moment, "seen", None) is not None:
+            yield  # a part of a longer moment
+            return
+        self._moment.seen = {}
+        try:
+            yield
+        finally:
+            self._moment.seen = None
+
+    def _seen(self) -> dict[str, Snapshot]:
+        """What was seen in this moment; outside of one, what is put there is forgotten."""
+        seen: dict[str, Snapshot] | None = getattr(self._moment, "seen", None)
+        return {} if seen is None else seen
 
     def snapshot(self, name: str, version: int | None = None) -> Snapshot:
         """The table as it is now, or at a version."""
         if version is not None:
             known = self._snapshots.get((name, version))
             return known or self._remember(name, self.open(name, version))
-        with self.newest(name) as handle:
-            known = self._snapshots.get((name, handle.version()))
-            return known or self._remember(name, handle)
+        seen = self._seen()
+        if name not in seen:
+            with self.newest(name) as handle:
+                known = self._snapshots.get((name, handle.version()))
+                seen[name] = known or self._remember(name, handle)
+        return seen[name]
 
     def commits(self, name: str) -> Iterator[LoggedCommit]:
         """All commits that the log still has, newest first; as many are read as are asked for, in doubling steps."""
@@ -185,6 +216,7 @@ class DeltaLog:
         fields = Schema.from_arrow(pa.schema([column.field() for column in columns])).fields
         with delta_errors(name):
             self.open(name).alter.add_columns(fields)
+        self._seen().pop(name, None)
 
     def set_column_metadata(self, name: str, column: str, metadata: dict[str, str]) -> None:
         """Change what a column says about itself.
@@ -194,6 +226,7 @@ class DeltaLog:
         """
         with delta_errors(name):
             self.open(name).alter.set_column_metadata(column, metadata)
+        self._seen().pop(name, None)
 
     def _shared(self, name: str, use: str) -> tuple[threading.Lock, DeltaTable]:
         found = self._handles.get((name, use))
@@ -220,7 +253,7 @@ def snapshot_of(name: str, handle: DeltaTable) -> Snapshot:
     actions = pa.RecordBatchReader.from_stream(handle.get_add_actions(flatten=True)).read_all()
     spec = spec_of(name, pa.schema(handle.schema()), handle.metadata())
     if not actions.num_rows:
-        return Snapshot(handle.version(), spec, empty_table(_LISTED))
+        return Snapshot(handle.version(), spec, empty_table(_LISTED), empty_table(_BOUNDS))
     columns = [actions.column(column) for column in ("path", "partition.shard", "num_records", "size_bytes")]
     folder = repeated_text(f"{name}/", actions.num_rows)
     columns[0] = pc.binary_join_element_wise(folder, columns[0], repeated_text("", actions.num_rows))
@@ -228,7 +261,18 @@ def snapshot_of(name: str, handle: DeltaTable) -> Snapshot:
         [column.cast(field.type) for column, field in zip(columns, _LISTED, strict=True)], schema=_LISTED
     )
     order = pc.sort_indices(listed, sort_keys=[("shard", "ascending"), ("path", "ascending")])
-    return Snapshot(handle.version(), spec, listed.take(order))
+    known = actions.schema.names
+    ends = [f"{end}.{spec.key[0]}" for end in ("min", "max")]
+    bounds = [actions.column(end) if end in known else pa.nulls(actions.num_rows) for end in ends]
+    between = pa.Table.from_arrays([column.cast(pa.string()) for column in bounds], schema=_BOUNDS)
+    return Snapshot(handle.version(), spec, listed.take(order), between.take(order))
+
+
+def _reaches(keys: Sequence[str], first: str | None, last: str | None) -> bool:
+    if first is None or last is None:
+        return True
+    at = bisect_left(keys, first)
+    return at < len(keys) and keys[at] <= last
 
 
 def _data_files(listed: pa.Table) -> tuple[DataFile, ...]:
@@ -294,6 +338,9 @@ def delta_errors(place: str) -> Iterator[None]:
     except CommitFailedError as error:
         raise ConflictError(_first_line(error)) from error
     except (DeltaError, OSError, ValueError) as error:
+        refusal = refusal_of(str(error))
+        if refusal is not None:
+            raise UnreachableError(refusal.what, where=f"table {place}", mend=refusal.mend) from error
         raise StoreError(
             _first_line(error), where=place, mend="check the store's URL, permissions and space"
         ) from error
@@ -310,6 +357,13 @@ def delta_errors(place: str) -> Iterator[None]:
 def _first_line(error: BaseException) -> str:
     lines: Sequence[str] = str(error).splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def gone_version(name: str, version: int) -> StoreError:
+    """The error for a version that cannot be read any more."""
+    return StoreError(
+        f"version {version} of {name} is gone (vacuumed)", mend="read a newer one; pin versions that must stay"
+    )
 
 
 def unknown_table(name: str, known: Sequence[str] = ()) -> StoreError:

@@ -18,6 +18,8 @@ FAULT_POINTS = frozenset(
     {
         "cache.before_blob",
         "cache.before_rows",
+        "compaction.before_copy",
+        "compaction.after_copy",
         "features.after_part",
         "features.before_part",
         "features.decode",

@@ -135,6 +135,14 @@ class Objects(ABC):
         """All objects under a folder, in no order; none when there is no such folder."""
 
     @abstractmethod
+    def page(self, after: str | None = None, *, most: int = 1000) -> Sequence[ObjectInfo]:
+        """The first objects whose names come after this one, in the order of their names; fewer only at the end.
+
+        Args:
+            after: A name, of an object that need not exist; None: begin with the first.
+        """
+
+    @abstractmethod
     def delete(self, path: str) -> None:
         """Remove an object; one that is gone already is no error."""
 

@@ -18,9 +18,10 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 
 from mmfs.errors import StoreError, UnreachableError
-from mmfs.store.objects import COALESCE_BYTES, Objects, checked_name, missing
-from mmfs.store.objects_remote import RemoteObjects
+from mmfs.store.objects import COALESCE_BYTES, ObjectInfo, Objects, checked_name, missing
+from mmfs.store.objects_remote import RemoteObjects, object_info
 from mmfs.store.ranges import merge_ranges, take_ranges
+from mmfs.store.refusals import refusal_of
 
 T = TypeVar("T")
 
@@ -70,6 +71,14 @@ class DeadlineObjects(RemoteObjects):
 
         return self._finish(path, head)[0]
 
+    def page(self, after: str | None = None, *, most: int = 1000) -> Sequence[ObjectInfo]:
+        async def first() -> list[ObjectInfo]:
+            async for chunk in obstore.list(self._store, offset=after, chunk_size=most):
+                return [object_info(found) for found in chunk]
+            return []
+
+        return self._finish(f"the list of objects after {after!r}" if after else "the list of objects", first)[0]
+
     def get_ranges(
         self, path: str, ranges: Sequence[tuple[int, int]], *, gap_bytes: int = COALESCE_BYTES
     ) -> list[bytes]:
@@ -113,6 +122,9 @@ class DeadlineObjects(RemoteObjects):
             raise missing(path, self.url) from error
         except (*_REFUSED, TimeoutError) as error:
             last = errors[-1] if errors else error
+            refusal = refusal_of(str(last))
+            if refusal is not None and not isinstance(error, TimeoutError):
+                raise UnreachableError(refusal.what, where=f"{self.url}/{path}", mend=refusal.mend) from last
             why = str(last).splitlines()[0] if str(last) else f"no answer within {self._request_s:g} s"
             raise UnreachableError(
                 f"{path} could not be read within {self._deadline_s:g} s: {why}"

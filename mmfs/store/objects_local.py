@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import heapq
 import os
 import shutil
 import uuid
@@ -128,6 +129,10 @@ class LocalObjects(Objects):
                     continue  # removed while we were listing
                 path = file.relative_to(self._root).as_posix()
                 yield ObjectInfo(path, status.st_size, status.st_mtime_ns // 1000)
+
+    def page(self, after: str | None = None, *, most: int = 1000) -> Sequence[ObjectInfo]:
+        later = (found for found in self.list() if after is None or found.path > after)
+        return heapq.nsmallest(most, later, key=lambda found: found.path)
 
     def delete(self, path: str) -> None:
         try:

@@ -8,16 +8,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PreconditionError
 from obstore.store import S3Store
 
-from mmfs.errors import MissingObjectError, StoreError
+from mmfs.errors import MissingObjectError, StoreError, UnreachableError
 from mmfs.store.objects import COALESCE_BYTES, ObjectInfo, Objects, checked_name, missing
+from mmfs.store.refusals import refusal_of
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta, UpdateVersion
     from obstore.store import RetryConfig
 
 _PATIENT: RetryConfig = {"max_retries": 10, "retry_timeout": timedelta(minutes=3)}
@@ -73,6 +75,29 @@ class RemoteObjects(Objects):
         with self._errors(path):
             return bytes(obstore.get(self._store, checked_name(path)).bytes())
 
+    def swap(self, path: str, data: bytes, *, before: bytes | None) -> bool:
+        """Write a small object if it still holds what it held before; whether it was written.
+
+        Args:
+            before: What it must hold (None: it must not exist). No two writers use the same ``data``.
+        """
+        name = checked_name(path)
+        with self._errors(path):
+            try:
+                if before is None:
+                    obstore.put(self._store, name, data, mode="create", use_multipart=False)
+                    return True
+                found = obstore.get(self._store, name)
+                if bytes(found.bytes()) == before:
+                    told = {"e_tag": found.meta["e_tag"], "version": found.meta["version"]}
+                    mode = cast("UpdateVersion", {key: value for key, value in told.items() if value is not None})
+                    obstore.put(self._store, name, data, mode=mode, use_multipart=False)
+                    return True
+            except (AlreadyExistsError, PreconditionError, NotFoundError, FileExistsError, FileNotFoundError):
+                pass
+        # A lost reply makes the library ask again, and then be refused for what it wrote itself.
+        return self.exists(path) and self.get(path) == data
+
     def get_ranges(
         self, path: str, ranges: Sequence[tuple[int, int]], *, gap_bytes: int = COALESCE_BYTES
     ) -> list[bytes]:
@@ -93,7 +118,10 @@ class RemoteObjects(Objects):
         return found
 
     def open_file(self, path: str) -> IO[bytes]:
-        return io.BufferedReader(_RangeFile(self, path, self.size(path)), COALESCE_BYTES)
+        size = self.size(path)
+        if size <= COALESCE_BYTES:
+            return io.BytesIO(self.get(path))  # one request, where a Parquet file would be read in four
+        return _Buffered(_RangeFile(self, path, size), COALESCE_BYTES)
 
     def size(self, path: str) -> int:
         with self._errors(path):
@@ -115,8 +143,13 @@ class RemoteObjects(Objects):
         with self._errors(prefix):
             for chunk in obstore.list(self._store, prefix or None, chunk_size=1000):
                 for found in chunk:
-                    modified_us = int(found["last_modified"].timestamp() * 1_000_000)
-                    yield ObjectInfo(found["path"], found["size"], modified_us)
+                    yield object_info(found)
+
+    def page(self, after: str | None = None, *, most: int = 1000) -> Sequence[ObjectInfo]:
+        with self._errors(after or ""):
+            for chunk in obstore.list(self._store, offset=after, chunk_size=most):
+                return [object_info(found) for found in chunk]
+        return []
 
     def delete(self, path: str) -> None:
         with self._errors(path):
@@ -133,15 +166,35 @@ class RemoteObjects(Objects):
         try:
             yield
         except (NotFoundError, FileNotFoundError) as error:
+            if "NoSuchBucket" in str(error):
+                raise self._refused(error) from error
             raise missing(path, self.url) from error
         except (AlreadyExistsError, FileExistsError) as error:
             raise StoreError(f"{path} exists already", where=self.url, mend="choose another name") from error
         except (BaseError, OSError, ValueError) as error:
-            raise StoreError(
-                f"{path}: {str(error).splitlines()[0]}",
-                where=self.url,
-                mend="check the endpoint and the AWS_* variables",
-            ) from error
+            raise self._refused(error, path) from error
+
+    def _refused(self, error: Exception, path: str = "") -> StoreError:
+        refusal = refusal_of(str(error))
+        if refusal is not None:
+            return UnreachableError(refusal.what, where=f"{self.url}/{path}".rstrip("/"), mend=refusal.mend)
+        said = str(error).splitlines()[0]
+        return StoreError(
+            f"{path}: {said}" if path else said, where=self.url, mend="check the endpoint and the AWS_* variables"
+        )
+
+
+def object_info(found: ObjectMeta) -> ObjectInfo:
+    """What the library says of an object, in our words."""
+    return ObjectInfo(found["path"], found["size"], int(found["last_modified"].timestamp() * 1_000_000))
+
+
+class _Buffered(io.BufferedReader):
+    """Reads whole buffers, whoever reads: a reader of lines would else ask for 8 KiB at a time."""
+
+    def read1(self, size: int = -1, /) -> bytes:
+        self.peek(1)
+        return super().read1(size)
 
 
 class _RangeFile(io.RawIOBase):

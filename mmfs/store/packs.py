@@ -166,7 +166,7 @@ def check_blob(ref: BlobRef, data: bytes | memoryview) -> None:
     if len(data) != ref.length or crc32(data) != ref.crc32:
         raise IntegrityError(
             f"the {ref.length} bytes at offset {ref.offset} of {ref.pack} differ from their checksum",
-            mend="run `mmfs verify --deep`, then materialize the shard again",
+            mend="run `mmfs verify --drop-damaged`, then materialize the shard again",
         )
 
 

@@ -31,7 +31,7 @@ from mmfs.store.shard_scan import ShardScan, scan_shard
 from mmfs.store.versions import Version, find_version
 
 if TYPE_CHECKING:
-    from mmfs.store.delta import DataFile
+    from mmfs.store.data_file import DataFile
     from mmfs.store.store import Store
 
 _READERS = 4

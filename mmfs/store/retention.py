@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mmfs.store.log_cleanup import pinned_versions, unneeded_entries
 from mmfs.store.objects import ObjectInfo
 from mmfs.store.pins import Pins
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _DAY_US = 86_400_000_000
 #: Files that nobody names may belong to a write in progress; a shard is written in less than this.
 _IN_PROGRESS_US = _DAY_US
+#: Entries of table logs stay so long at least: they tell which run committed what, and when.
+_LOG_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class VacuumReport:
         leftovers: Files of writes that never finished.
         bytes_freed: Size of all of them.
         pins: Names of the pins that were obeyed.
+        log_entries: Entries of table logs that open no version which can still be read.
     """
 
     data_files: int
@@ -39,11 +43,12 @@ class VacuumReport:
     leftovers: int
     bytes_freed: int
     pins: tuple[str, ...]
+    log_entries: int = 0
 
     @property
     def files_deleted(self) -> int:
         """All files deleted."""
-        return self.data_files + self.packs + self.leftovers
+        return self.data_files + self.packs + self.leftovers + self.log_entries
 
 
 def vacuum(store: Store, *, keep_days: float = 7, now_us: int) -> VacuumReport:
@@ -81,12 +86,22 @@ def vacuum(store: Store, *, keep_days: float = 7, now_us: int) -> VacuumReport:
     leftovers = _delete(
         store, (found for found in store.objects.list("staging") if found.modified_us < now_us - _IN_PROGRESS_US)
     )
+    before_us = now_us - int(max(keep_days, _LOG_DAYS) * _DAY_US)
+    log_entries = [
+        entry
+        for name in store.tables.names()
+        for entry in _delete(
+            store,
+            unneeded_entries(store.objects, name, pinned=pinned_versions(pinned, name), before_us=before_us),
+        )
+    ]
     return VacuumReport(
         len(data_files),
         len(packs),
         len(leftovers),
-        sum(found.size_bytes for found in (*data_files, *packs, *leftovers)),
+        sum(found.size_bytes for found in (*data_files, *packs, *leftovers, *log_entries)),
         names,
+        len(log_entries),
     )
 
 

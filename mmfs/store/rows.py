@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 
 from mmfs.errors import StoreError
-from mmfs.schemas import Column, TableSpec
+from mmfs.schemas import Column, TableSpec, VectorType
 from mmfs.store.arrays import as_bools, as_numpy
 from mmfs.store.vectors import pack
 
@@ -50,6 +52,25 @@ def public_schema(spec: TableSpec, columns: list[str] | None = None) -> pa.Schem
         field = column.field()
         fields.append(field.with_type(column.vector.arrow) if column.vector else field)
     return pa.schema(fields)
+
+
+def spec_as_written(spec: TableSpec, rows: pa.Table) -> TableSpec:
+    """The spec by which rows of a file were written: without columns that came later, with vectors of their width.
+
+    Args:
+        rows: As `read_parquet` gives them: vectors as fixed-size lists.
+    """
+    columns = [column for column in spec.columns if column.name in rows.column_names]
+    return replace(spec, columns=tuple(_as_written(column, rows) for column in columns))
+
+
+def _as_written(column: Column, rows: pa.Table) -> Column:
+    kind = rows.schema.field(column.name).type
+    if not column.vector or not pa.types.is_fixed_size_list(kind):
+        return column
+    return replace(
+        column, vector=VectorType(kind.list_size, "float16" if kind.value_type == pa.float16() else "float32")
+    )
 
 
 def _stored(spec: TableSpec, column: Column, rows: pa.Table) -> pa.ChunkedArray:

@@ -24,7 +24,7 @@ def configuration_of(spec: TableSpec, *, keep_log_days: int) -> dict[str, str]:
         _GRAIN: spec.grain,
         _BLOB: spec.blob,
         _CODEC: spec.codec,
-        # Pins read by file list, but old versions are also readable by number for as long as the log is kept.
+        # The library cleans without knowing pins, whose versions are to open by number: vacuum does (log_cleanup.py).
         "delta.logRetentionDuration": f"interval {keep_log_days} days",
     }
     return {name: value for name, value in properties.items() if value is not None}

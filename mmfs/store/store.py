@@ -20,6 +20,7 @@ from mmfs.store.objects import Objects
 from mmfs.store.packs import read_blobs, refs_of
 
 if TYPE_CHECKING:
+    from mmfs.store.compaction import CompactionReport
     from mmfs.store.retention import VacuumReport
     from mmfs.store.tables import Tables
     from mmfs.store.verify import VerifyReport
@@ -114,6 +115,12 @@ class Store:
         from mmfs.store.retention import vacuum
 
         return vacuum(self, keep_days=keep_days, now_us=time.time_ns() // 1000)
+
+    def compact(self, *, dry_run: bool = False) -> CompactionReport:
+        """Rewrite packs that are mostly dead, and many small ones into few; see `mmfs.store.compaction`."""
+        from mmfs.store.compaction import compact
+
+        return compact(self, dry_run=dry_run)
 
     def blobs(self, table: str, rows: pa.Table, *, verify: bool = True) -> list[bytes]:
         """The bytes behind rows of a table, one each.

@@ -8,22 +8,25 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from hashlib import sha256
 
 import pyarrow as pa
 
-from mmfs.errors import StalePlanError, StoreError
+from mmfs.errors import IntegrityError, StalePlanError, StoreError
 from mmfs.schemas import BASE_TABLES, TableSpec
 from mmfs.store.arrays import empty_table, repeated_text
 from mmfs.store.commit import Commit, ShardState, commit_shard, stale
-from mmfs.store.delta import ConflictError, DataFile, DeltaLog, Snapshot
+from mmfs.store.data_file import DataFile, data_path
+from mmfs.store.delta import ConflictError, DeltaLog, Snapshot, gone_version
 from mmfs.store.digest import combined_digest, content_digest
 from mmfs.store.faults import fault_point
 from mmfs.store.names import Catalog
 from mmfs.store.objects import Objects
 from mmfs.store.origin import origin
+from mmfs.store.pack_copy import Place
 from mmfs.store.parquet import parquet_bytes, read_footer, read_parquet
-from mmfs.store.rows import canonical_rows, public_schema, stored_schema
+from mmfs.store.rows import canonical_rows, public_schema, spec_as_written, stored_schema
 from mmfs.store.specs import change_to
 
 __all__ = ["Commit", "DataFile", "ShardState", "Tables"]
@@ -48,6 +51,7 @@ class Tables:
         self.log = DeltaLog(objects, keep_log_days=keep_log_days)
         self._ensured: dict[str, TableSpec] = {}
         self._known: dict[str, TableSpec] = {}
+        self._there: set[str] = set()
         self._lock = threading.Lock()
 
     def ensure(self, spec: TableSpec) -> None:
@@ -78,7 +82,17 @@ class Tables:
 
     def names(self) -> list[str]:
         """All tables, sorted."""
-        return [name for name in self._objects.folders() if name not in RESERVED and _TABLE.fullmatch(name)]
+        found = [name for name in self._objects.folders() if name not in RESERVED and _TABLE.fullmatch(name)]
+        self._there.update(found)
+        return found
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is such a table. One that was there stays there, so that a bucket is listed once for it."""
+        return name in self._there or name in self.names()
+
+    def one_moment(self) -> AbstractContextManager[None]:
+        """Look at each table once: within the block, what this thread reads is as it was at its first look."""
+        return self.log.one_moment()
 
     def version(self, name: str) -> int:
         """The newest Delta version."""
@@ -95,6 +109,14 @@ class Tables:
         """The table's Parquet files, sorted by shard."""
         snapshot = self.log.snapshot(name, version)
         return list(snapshot.files if shard is None else snapshot.of(shard))
+
+    def files_reaching(self, name: str, keys: Sequence[str], *, version: int | None = None) -> list[DataFile]:
+        """The files that may hold rows whose first key column has one of these values, sorted by shard.
+
+        Args:
+            keys: Sorted. What the log says of each file's first and last value leaves out the others.
+        """
+        return list(self.log.snapshot(name, version).reaching(keys))
 
     def state(self, name: str, shard: str) -> ShardState:
         """The shard as it is now: what `replace` compares with."""
@@ -137,9 +159,7 @@ class Tables:
         except StoreError as error:
             if version is None or all(self._objects.exists(file.path) for file in chosen):
                 raise
-            raise StoreError(
-                f"version {version} of {name} is gone (vacuumed)", mend="read a newer one; pin versions that must stay"
-            ) from error
+            raise gone_version(name, version) from error
         if not parts:
             return empty_table(schema)
         types = {part.schema for part in parts}
@@ -188,14 +208,62 @@ class Tables:
             return Commit(
                 name, shard, snapshot.version, current.app_version, rows.num_rows, size, digest, changed=False
             )
-        data = memoryview(parquet_bytes(spec, rows, digest=digest, info=info))
+        return self._publish(spec, planned, rows, digest, kept=info, logged=info, check=check)
+
+    def relocate(self, name: str, shard: str, moved: Mapping[Place, Place], *, planned: ShardState) -> Commit:
+        """Give blobs of a shard's rows new places, and change nothing else: content digest and ``info`` stay.
+
+        Args:
+            moved: The new pack and offset by the old ones; rows that are not named keep theirs.
+            planned: The state whose rows name the old places.
+
+        Raises:
+            StalePlanError: Somebody replaced the shard meanwhile.
+            IntegrityError: The rows differ from their digest; nothing was written.
+            StoreError: The rows cannot be written.
+        """
+        (file,) = planned.files
+        digest, info = read_footer(self._objects, file.path)
+        rows = read_parquet(self._objects, file.path)
+        places = zip(rows.column("pack").to_pylist(), rows.column("offset").to_pylist(), strict=True)
+        packs, offsets = zip(*(moved.get(place, place) for place in places), strict=True)
+        for column, values in (("pack", packs), ("offset", offsets)):
+            at = rows.schema.get_field_index(column)
+            rows = rows.set_column(at, column, pa.array(values, rows.schema.field(column).type))
+        # Columns may have come to the table after the file was written, and are no content of it.
+        spec = spec_as_written(self.spec(name), rows)
+        rows = canonical_rows(spec, rows)
+        if content_digest(rows) != digest:
+            raise IntegrityError(
+                f"rows of {file.path} differ from their digest", mend=f"materialize shard {shard} of {name} again"
+            )
+        return self._publish(spec, planned, rows, digest, kept=info, logged=origin())
+
+    def _publish(
+        self,
+        spec: TableSpec,
+        planned: ShardState,
+        rows: pa.Table,
+        digest: str,
+        *,
+        kept: Mapping[str, str],
+        logged: Mapping[str, str],
+        check: Callable[[int], None] | None = None,
+    ) -> Commit:
+        """Write canonical rows as the shard's file and commit it.
+
+        Args:
+            kept: Goes with the rows, into the footer.
+            logged: Goes with the commit, into the table's log.
+        """
+        name, shard = planned.table, planned.shard
+        data = memoryview(parquet_bytes(spec, rows, digest=digest, info=kept))
         number = planned.app_version + 1
-        # Named by its bytes, so that two writers of different bytes can never share a file.
-        path = f"{name}/shard={shard}/{sha256(data).hexdigest()[:16]}-{number}.parquet"
+        path = data_path(name, shard, digest, sha256(data).hexdigest(), number)
         fault_point("tables.before_file")
         self._objects.put(path, data)
         file = DataFile(path, shard, rows.num_rows, len(data))
-        version = commit_shard(self.log, spec, planned, file, rows=rows, info={"digest": digest, **info}, check=check)
+        version = commit_shard(self.log, spec, planned, file, rows=rows, info={"digest": digest, **logged}, check=check)
         return Commit(name, shard, version, number, rows.num_rows, len(data), digest, changed=True)
 
     def update(
@@ -238,6 +306,16 @@ class Tables:
         with ThreadPoolExecutor(_READERS) as pool:
             found = pool.map(lambda file: (file.shard, read_footer(self._objects, file.path)[0]), snapshot.files)
         return combined_digest(dict(found))
+
+    def digests(self, name: str, shards: Sequence[str]) -> dict[str, str]:
+        """Content digests of many shards, as `digest` gives them one by one; footers are read side by side."""
+        snapshot = self.log.snapshot(name)
+        written = {file.shard: file.path for file in reversed(snapshot.files)}
+        paths = {shard: written.get(shard) for shard in shards}
+        none = content_digest(_no_rows(snapshot.spec)) if None in paths.values() else ""
+        with ThreadPoolExecutor(_READERS) as pool:
+            found = pool.map(lambda path: read_footer(self._objects, path)[0] if path else none, paths.values())
+            return dict(zip(paths, found, strict=True))
 
     def commit_info(self, name: str, shard: str) -> dict[str, str]:
         """The ``info`` given with the shard's rows; empty when it was never written."""

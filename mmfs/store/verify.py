@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ from mmfs.store.digest import content_digest
 from mmfs.store.packs import BlobRef, refs_of
 from mmfs.store.parquet import read_footer, read_parquet
 from mmfs.store.pins import Pins
-from mmfs.store.rows import canonical_rows
+from mmfs.store.rows import canonical_rows, spec_as_written
 from mmfs.store.tables import DataFile
 
 if TYPE_CHECKING:
@@ -96,12 +96,10 @@ def _verify_file(store: Store, spec: TableSpec, file: DataFile, report: VerifyRe
             report.add(f"{file.path} holds {rows.num_rows} rows where the log says {file.rows}", mend)
         if not _is_sorted(spec, rows):
             report.add(f"rows of {file.path} are not sorted by their key, or one is there twice", mend)
-        # Columns may have come to the table after the file was written.
-        written = replace(spec, columns=tuple(c for c in spec.columns if c.name in rows.column_names))
-        if report.deep and content_digest(canonical_rows(written, rows)) != digest:
+        if report.deep and content_digest(canonical_rows(spec_as_written(spec, rows), rows)) != digest:
             report.add(f"rows of {file.path} differ from their digest", mend)
         if spec.blob is not None:
-            _verify_blobs(store, refs_of(rows), report, mend)
+            _verify_blobs(store, refs_of(rows), report, f"run `mmfs verify --drop-damaged`, then {mend}")
     except MmfsError as error:
         report.add(error.what, error.mend)
 
@@ -165,7 +163,7 @@ def _verify_parents(store: Store, spec: TableSpec, report: VerifyReport) -> None
         return
     base = GRAIN_TABLES[spec.grain]
     parent = base if spec.name != base else GRAIN_TABLES["media"]
-    if parent == spec.name or parent not in store.tables.names():
+    if parent == spec.name or parent not in store.tables:
         return
     keys = [key for key in store.tables.spec(parent).key if key in spec.key]
     for shard in store.tables.shards(spec.name):

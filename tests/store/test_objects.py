@@ -27,6 +27,18 @@ def test_what_was_put_is_read_back_whole_and_in_ranges(objects: Objects) -> None
     assert objects.folders() == ["a", "staging"]
 
 
+def test_pages_follow_one_another_in_the_order_of_names_whatever_comes_and_goes(objects: Objects) -> None:
+    for name in ("b/2", "a", "b.txt", "b/1", "c"):
+        objects.put(name, b"x")
+    first = objects.page(most=2)
+    assert [info.path for info in first] == ["a", "b.txt"]
+    objects.delete("b.txt")
+    objects.put("aa", b"x")
+    assert [info.path for info in objects.page("b.txt", most=2)] == ["b/1", "b/2"]
+    assert [info.path for info in objects.page("b/2")] == ["c"]
+    assert list(objects.page("c")) == []
+
+
 def test_a_file_can_be_put_by_copy_or_by_move(objects: Objects, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"data")

@@ -44,6 +44,19 @@ def test_ranges_come_whole_and_in_the_order_asked(server: S3Server, objects: Obj
     assert objects.size("a/b") == len(DATA)
 
 
+def test_objects_are_listed_page_by_page_under_any_name(objects: Objects) -> None:
+    names = ["a/b", "a b#%.jpg", "a%20b.jpg", "x.jpg", "x/y.jpg", "~t", "ä.jpg"]
+    for name in names[1:]:
+        objects.put(name, b"x")
+    found, after = [], None
+    while page := objects.page(after, most=2):
+        found += [info.path for info in page]
+        after = found[-1]
+    assert found == sorted(names)
+    for name in names[1:]:
+        objects.delete(name)
+
+
 def test_what_is_not_there_is_said_at_once(objects: Objects) -> None:
     began_s = time.monotonic()
     with pytest.raises(MissingObjectError, match="nix does not exist"):
@@ -81,6 +94,8 @@ def test_nobody_listening_is_an_error_within_the_deadline(monkeypatch: pytest.Mo
     S3Server("http://127.0.0.1:9").use(monkeypatch)
     with pytest.raises(UnreachableError, match="a/b could not be read"):
         Objects.open("s3://objects/prefix").with_deadline(0.3).size("a/b")
+    with pytest.raises(UnreachableError, match="the list of objects could not be read"):
+        Objects.open("s3://objects/prefix").with_deadline(0.3).page()
 
 
 def test_a_directory_needs_no_deadline(tmp_path: object) -> None:

@@ -41,6 +41,18 @@ def test_a_bucket_keeps_what_it_is_given(objects: Objects, tmp_path: Path) -> No
     assert objects.delta_url("frames") == "s3://bucket/prefix/frames"
 
 
+def test_pages_follow_one_another_in_the_order_of_names_whatever_comes_and_goes(objects: Objects) -> None:
+    for name in ("b/2", "a", "b.txt", "b/1", "c"):
+        objects.put(name, b"x")
+    first = objects.page(most=2)
+    assert [info.path for info in first] == ["a", "b.txt"]
+    objects.delete("b.txt")
+    objects.put("aa", b"x")
+    assert [info.path for info in objects.page("b.txt", most=2)] == ["b/1", "b/2"]
+    assert [info.path for info in objects.page("b/2")] == ["c"]
+    assert list(objects.page("c")) == []
+
+
 def test_what_is_missing_or_taken_is_a_store_error(objects: Objects) -> None:
     objects.put("x", b"first", if_absent=True)
     with pytest.raises(StoreError, match="x exists already"):

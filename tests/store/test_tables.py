@@ -189,6 +189,15 @@ def test_the_digest_of_a_table_is_that_of_its_shards_in_any_order_of_writing(tmp
     assert digests[0] == digests[1]
 
 
+def test_the_digests_of_many_shards_are_those_of_each(store: Store) -> None:
+    for shard in ("000001", "000002"):
+        add_media(store, shard, range(int(shard) * 10, int(shard) * 10 + 3))
+    shards = ["000002", "000001", "000009"]  # the last was never written
+    found = store.tables.digests("raw_media", shards)
+    assert found == {shard: store.tables.digest("raw_media", shard) for shard in shards}
+    assert store.tables.digests("raw_media", []) == {}
+
+
 def test_the_information_of_a_commit_belongs_to_its_shard(store: Store) -> None:
     store.tables.update("raw_media", "000001", lambda _: media_rows([1]), info={"run": "a"})
     store.tables.update("raw_media", "000002", lambda _: media_rows([2]), info={"run": "b"})

@@ -20,10 +20,16 @@ _context.set_forkserver_preload(["pandas", "pyarrow.parquet", "tests.store.write
 
 
 def start(write: Callable[..., None], *arguments: object) -> ForkServerProcess:
-    """Run a function of this module in a process of its own."""
-    process = _context.Process(target=write, args=arguments)
+    """Run a function of this module in a process of its own, with the environment of this one as it is now."""
+    process = _context.Process(target=_run, args=(dict(os.environ), write, arguments))
     process.start()
     return process
+
+
+def _run(environment: dict[str, str], write: Callable[..., None], arguments: tuple[object, ...]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    write(*arguments)
 
 
 def end(process: ForkServerProcess, seconds: float = 120) -> int | None:
@@ -32,10 +38,10 @@ def end(process: ForkServerProcess, seconds: float = 120) -> int | None:
     return process.exitcode
 
 
-def write_media(url: str, first: int, shards: int) -> None:
-    """One media in each of some shards."""
+def write_media(url: str, first: int, shards: int, step: int = 1) -> None:
+    """One media in each of some shards, every ``step``-th."""
     store = Store.open(url)
-    for shard in range(first, first + shards):
+    for shard in range(first, first + shards * step, step):
         add_media(store, f"{shard:06d}", [shard])
 
 
@@ -48,3 +54,14 @@ def write_frames_and_die(url: str, point: str) -> None:
     """The same, killed at a fault point."""
     with arm(point, lambda: os.kill(os.getpid(), signal.SIGKILL)):
         write_frames(url)
+
+
+def compact(url: str) -> None:
+    """Compact a store."""
+    Store.open(url).compact()
+
+
+def compact_and_die(url: str, point: str) -> None:
+    """Compact a store, killed at a fault point."""
+    with arm(point, lambda: os.kill(os.getpid(), signal.SIGKILL)):
+        Store.open(url).compact()
