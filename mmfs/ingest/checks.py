@@ -1,4 +1,4 @@
-"""What must hold of media and the tables made from them: each check lists what is wrong in one shard, in words."""
+"""What must hold of media and the tables made from them: each lists what is wrong in one shard, and names files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from mmfs.ingest.audio_windows import STAGE as AUDIO_WINDOWS
 from mmfs.ingest.audio_windows import sounding
 from mmfs.ingest.frames import STAGE as FRAMES
 from mmfs.ingest.register import STAGE as RAW_MEDIA
+from mmfs.store.problem import Problem
 
 if TYPE_CHECKING:
     from mmfs.store import Store
 
 
-def unaccounted_files(store: Store, shard: str) -> list[str]:
+def unaccounted_files(store: Store, shard: str) -> list[Problem]:
     """Listed files that are neither a source of a media nor in quarantine, and media without a source."""
     listed = _column(store, "listings", "uri", shard)
     known = [*_column(store, "sources", "uri", shard), *_quarantined(store, shard, RAW_MEDIA)]
@@ -25,26 +26,26 @@ def unaccounted_files(store: Store, shard: str) -> list[str]:
     return _counted(lost, "listed files are neither media nor in quarantine")
 
 
-def unaccounted_pictures(store: Store, shard: str) -> list[str]:
+def unaccounted_pictures(store: Store, shard: str) -> list[Problem]:
     """Pictures and videos without frames that are not in quarantine, and frames of media that are not there."""
     media = store.tables.read("raw_media", columns=["media_id", "kind", "uri"], shard=shard)
     pictured = media.filter(pc.is_in(media.column("kind"), pa.array(["image", "video"])))
     return _unaccounted(store, shard, FRAMES, pictured, "pictures or videos", "frames")
 
 
-def unaccounted_sounds(store: Store, shard: str) -> list[str]:
+def unaccounted_sounds(store: Store, shard: str) -> list[Problem]:
     """Media with sound but without windows that are not in quarantine, and windows of media that are not there."""
     media = store.tables.read("raw_media", columns=["media_id", "audio_codec", "uri"], shard=shard)
     return _unaccounted(store, shard, AUDIO_WINDOWS, sounding(media), "media with sound", "audio windows")
 
 
-def captions_of_nothing(store: Store, shard: str) -> list[str]:
+def captions_of_nothing(store: Store, shard: str) -> list[Problem]:
     """Captions of media that are not there."""
     gone = set(_column(store, "captions", "media_id", shard)) - set(_column(store, "raw_media", "media_id", shard))
     return _counted(sorted(gone), "media have captions but no row")
 
 
-def quarantine_above(store: Store, shard: str) -> list[str]:
+def quarantine_above(store: Store, shard: str) -> list[Problem]:
     """The share of listed files in quarantine, where it is above the setting ``quarantine_share``."""
     listed = len(_column(store, "listings", "uri", shard))
     rows = store.tables.read("quarantine", columns=["uri", "stage", "reason"], shard=shard)
@@ -53,10 +54,10 @@ def quarantine_above(store: Store, shard: str) -> list[str]:
     if not listed or len(bad) / listed <= store.settings.quarantine_share:
         return []
     why = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-    return [f"{len(bad)} of {listed} files ({len(bad) / listed:.1%}) are in quarantine: {why}"]
+    return [Problem.of(sorted(bad), f"{len(bad)} of {listed} files ({len(bad) / listed:.1%}) are in quarantine: {why}")]
 
 
-def _unaccounted(store: Store, shard: str, table: str, media: pa.Table, which: str, what: str) -> list[str]:
+def _unaccounted(store: Store, shard: str, table: str, media: pa.Table, which: str, what: str) -> list[Problem]:
     there = set(_column(store, table, "media_id", shard))
     failed = set(_quarantined(store, shard, table))
     rows = zip(media.column("media_id").to_pylist(), media.column("uri").to_pylist(), strict=True)
@@ -78,5 +79,5 @@ def _quarantined(store: Store, shard: str, stage: str) -> list[str]:
     return uris
 
 
-def _counted(items: list[str], what: str) -> list[str]:
-    return [f"{len(items)} {what}, first {items[0]}"] if items else []
+def _counted(items: list[str], what: str) -> list[Problem]:
+    return [Problem.of(items, f"{len(items)} {what}")] if items else []

@@ -1,17 +1,15 @@
-"""Folders and prefixes, seen alike: what lies in them, sorted, and how to read it."""
+"""Files of folders and objects of prefixes, seen alike: whether they are there, and how to read them."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
 from mmfs.errors import IngestError, StoreError
 from mmfs.ingest.locations import child_of, is_local, parent_of
-from mmfs.ingest.roots import Roots, refusal_of
+from mmfs.ingest.roots import refusal_of
 from mmfs.store.objects import Objects
 
 
@@ -31,67 +29,6 @@ class Entry:
     refused: str | None = None
 
 
-@dataclass(frozen=True)
-class Folder:
-    """One folder: its files by name, how many things in it are no files, and what was odd."""
-
-    location: str
-    entries: tuple[Entry, ...]
-    skipped: int = 0
-    warnings: tuple[str, ...] = ()
-
-
-def walk(location: str, roots: Roots, *, depth: int | None = None) -> Iterator[Folder]:
-    """All folders under a location, itself first. Hidden names are passed over, links to folders are not followed.
-
-    Args:
-        depth: Levels below the location to enter; None for all. Buckets are always listed whole.
-
-    Raises:
-        IngestError: The location itself cannot be listed.
-    """
-    return _walk_local(location, roots, depth) if is_local(location) else _walk_bucket(location)
-
-
-def _walk_local(top: str, roots: Roots, depth: int | None) -> Iterator[Folder]:
-    waiting = [(top, 0)]
-    while waiting:
-        here, level = waiting.pop()
-        entries: list[Entry] = []
-        below: list[str] = []
-        skipped, warnings = 0, []
-        try:
-            with os.scandir(here) as found:
-                names = sorted((item for item in found if not item.name.startswith(".")), key=lambda item: item.name)
-        except OSError as error:
-            if here == top:
-                raise IngestError(f"cannot list {here!r}: {error.strerror}", mend="check its permissions") from error
-            yield Folder(here, (), warnings=(f"{here!r} cannot be listed: {error.strerror}",))
-            continue
-        for item in names:
-            if item.is_dir(follow_symlinks=False):
-                below.append(item.path)
-            elif item.is_symlink() and os.path.isdir(item.path):
-                skipped += 1
-                warnings.append(f"{item.path!r} is a link to a folder: name the folder itself to ingest it")
-            elif item.is_symlink():
-                entries.append(_link(item.name, item.path, roots))
-            elif item.is_file(follow_symlinks=False):
-                entries.append(stat_entry(item.name, item.path))
-            else:
-                skipped += 1  # a pipe, socket or device
-        if depth is None or level < depth:
-            waiting += [(path, level + 1) for path in reversed(below)]
-        yield Folder(here, tuple(entries), skipped, tuple(warnings))
-
-
-def _link(name: str, path: str, roots: Roots) -> Entry:
-    target = roots.resolve(path, "/")
-    if target.refused:
-        return Entry(name, path, refused=target.refused)
-    return stat_entry(name, target.location)
-
-
 def stat_entry(name: str, location: str) -> Entry:
     """The file with its size and time; without them when it is gone."""
     try:
@@ -99,22 +36,6 @@ def stat_entry(name: str, location: str) -> Entry:
     except OSError:
         return Entry(name, location)
     return Entry(name, location, status.st_size, status.st_mtime_ns // 1000)
-
-
-def _walk_bucket(url: str) -> Iterator[Folder]:
-    folders: dict[str, list[Entry]] = defaultdict(list)
-    try:
-        for found in Objects.open(url).list():
-            parts = found.path.split("/")
-            if found.path.endswith("/") or any(part.startswith(".") for part in parts):
-                continue
-            folder = "/".join([url.rstrip("/"), *parts[:-1]])
-            location = child_of(url, found.path)
-            folders[folder].append(Entry(parts[-1], location, found.size_bytes, found.modified_us))
-    except StoreError as error:
-        raise IngestError(f"cannot list {url}: {error.what}", mend=error.mend) from error
-    for folder in sorted(folders):
-        yield Folder(folder, tuple(sorted(folders[folder], key=lambda entry: entry.name)))
 
 
 def open_binary(location: str) -> IO[bytes]:

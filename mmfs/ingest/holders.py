@@ -23,13 +23,15 @@ class Holders:
 
     Args:
         table: Table to look into.
-        column: Its key column.
+        column: Its key column; where it is the first one, files whose bounds leave out all keys are not read.
         keys: The keys of interest; others are never kept in memory.
     """
 
     def __init__(self, tables: Tables, table: str, column: str, keys: Iterable[str]) -> None:
         self._tables, self._table, self._column = tables, table, column
-        self._keys = pa.array(sorted(set(keys)), pa.string())
+        self._sorted = sorted(set(keys))
+        self._keys = pa.array(self._sorted, pa.string())
+        self._bounded = tables.spec(table).key[0] == column
         self._seen: dict[DataFile, Sequence[str]] = {}
 
     def at(self, version: int | None = None, *, but: str | None = None) -> dict[str, str]:
@@ -39,7 +41,10 @@ class Holders:
             version: Version of the table; None: the newest.
             but: Leave out this shard.
         """
-        files = self._tables.files(self._table, version=version)
+        if self._bounded:
+            files = self._tables.files_reaching(self._table, self._sorted, version=version)
+        else:
+            files = self._tables.files(self._table, version=version)
         unseen = [file for file in files if file not in self._seen and file.shard != but and file.rows]
         for start in range(0, len(unseen), _FILES_AT_ONCE):
             self._look_into(unseen[start : start + _FILES_AT_ONCE])

@@ -10,14 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mmfs.errors import IngestError, StoreError
-from mmfs.ingest.folders import Entry, Folder, exists_in, object_entry, open_binary, stat_entry, walk
+from mmfs.ingest.folders import Entry, exists_in, object_entry, open_binary, stat_entry
 from mmfs.ingest.listed import Listed, Listing, distinct, merge_listed
 from mmfs.ingest.lists import is_list, read_rows, row_error
-from mmfs.ingest.locations import child_of, is_local, parent_of, stem_of, suffix_of, uri_of
+from mmfs.ingest.locations import child_of, is_local, parent_of, scheme_of, stem_of, suffix_of, uri_of
 from mmfs.ingest.named import Named, parse_named
 from mmfs.ingest.roots import Roots
 from mmfs.ingest.sidecars import folder_lists, read_sidecar, sidecar_names
-from mmfs.ingest.statements import Statements, names_files, read_statements
+from mmfs.ingest.statements import Statements, names_files, read_statements, reference_of
+from mmfs.ingest.stretch import Folder, Stretch, stretch
 from mmfs.media.info import Reason
 from mmfs.media.sniff import MEDIA_SUFFIXES
 from mmfs.settings import Settings
@@ -36,59 +37,91 @@ def list_sources(uris: Sequence[str], settings: Settings) -> Listing:
             file and row. Bad files and rows do not raise.
     """
     named = [parse_named(uri, allow_http=settings.allow_http) for uri in uris]
-    places = [one.root for one in named if one.kind != "web"] + list(settings.media_roots)
-    search = _Search(Roots.of(places, allow_http=settings.allow_http))
+    search = Search(roots_of(named, settings))
     for one in named:
-        search.add(one)
+        if one.kind == "folder":
+            search.add_stretch(stretch(one.location, search.roots, depth=one.depth), one)
+        elif one.kind == "list":
+            search.add_list(one.location)
+        else:
+            search.add_single(one)
     search.describe()
-    items = sorted(search.found.values(), key=lambda listed: listed.uri)
-    return Listing(items, search.ignored, search.warnings)
+    return search.listing()
 
 
-class _Search:
-    """What one listing has found so far."""
+def roots_of(named: Sequence[Named], settings: Settings) -> Roots:
+    """What may be read because it was named, or is a media root."""
+    places = [one.root for one in named if one.kind != "web"] + list(settings.media_roots)
+    return Roots.of(places, allow_http=settings.allow_http)
 
-    def __init__(self, roots: Roots) -> None:
+
+class Search:
+    """What one listing has found so far.
+
+    Args:
+        settled: Whether a file may be taken; one that may not waits for a later listing. Default: any may.
+
+    Attributes:
+        found: By URI.
+        waiting: Files that were passed over because they, or what lies beside them, may still change.
+    """
+
+    def __init__(self, roots: Roots, *, settled: Callable[[Entry], bool] | None = None) -> None:
         self.roots = roots
         self.found: dict[str, Listed] = {}
-        self.ignored = 0
+        self.waiting: set[str] = set()
         self.warnings: list[str] = []
+        self._settled = settled
+        self._ignored = 0
         self._lists_done: set[str] = set()
         self._describing: dict[str, None] = {}  # locations, in the order they were met
+        self._looked_for_lists: set[str] = set()
+        self._link_names: set[str] = set()
 
-    def add(self, named: Named) -> None:
-        if named.kind == "folder":
-            self._note_lists(parent_of(named.location))
-            for folder in walk(named.location, self.roots, depth=named.depth):
-                self._add_folder(folder, named)
-        elif named.kind == "list":
-            self._add_list(named.location)
-        elif named.kind == "web":
+    def listing(self) -> Listing:
+        """All of it, sorted by URI."""
+        items = sorted(self.found.values(), key=lambda listed: listed.uri)
+        return Listing(items, self._ignored, self.warnings)
+
+    def add_stretch(self, part: Stretch, named: Named, *, lists: bool = True) -> None:
+        """Keep what of a folder or glob lies in a stretch of its walk.
+
+        Args:
+            lists: Whether a list that a glob finds is read, too.
+        """
+        self._note_lists(parent_of(named.location))
+        for folder in part.folders:
+            for above in _between(folder.location, named.location):
+                self._note_lists(above, part.holds)
+            self._add_folder(folder, named, part.holds, lists)
+
+    def add_single(self, named: Named) -> None:
+        """Keep a file, object or web address that was named by itself."""
+        if named.kind == "web":
             self._keep(Listed(named.location))
-        else:
-            entry_of = object_entry if not is_local(named.location) else _local_entry
-            above = parent_of(named.location) or "/"
-            self._note_lists(above)
-            self._note_lists(parent_of(above))
-            self._add_file(entry_of(named.location), above, self._beside)
+            return
+        entry_of = object_entry if not is_local(named.location) else _local_entry
+        above = parent_of(named.location) or "/"
+        self._note_lists(above)
+        self._note_lists(parent_of(above))
+        self._add_file(entry_of(named.location), above, self._beside)
 
-    def _add_folder(self, folder: Folder, named: Named) -> None:
+    def _add_folder(self, folder: Folder, named: Named, holds: Callable[[str, str], bool], lists: bool) -> None:
         entries = {entry.name: entry for entry in folder.entries}
         self.warnings += folder.warnings
-        self.ignored += folder.skipped
-        readable = {name for name, entry in entries.items() if entry.refused is None}
-        describing = list(folder_lists(folder.location, readable.__contains__))
-        self._describing |= dict.fromkeys(describing)
-        useful = {location.rpartition("/")[2] for location in describing}
+        self._ignored += folder.skipped
+        self._note_lists(folder.location, holds)
+        useful = {location.rpartition("/")[2] for location in folder_lists(folder.location, entries.__contains__)}
         for name, entry in entries.items():
             if not named.matches(child_of(folder.location, name)):
                 useful.add(name)  # nobody asked for it
             elif suffix_of(name) in MEDIA_SUFFIXES:
-                useful |= {name} | self._add_file(entry, folder.location, lambda _, sidecar: sidecar in readable)
+                useful |= {name} | self._add_file(entry, folder.location, holds)
             elif named.pattern and is_list(name):
-                self._add_list(entry.location)
                 useful.add(name)
-        self.ignored += len(entries.keys() - useful)
+                if lists:
+                    self.add_list(entry.location)
+        self._ignored += len(entries.keys() - useful)
 
     def _add_file(self, entry: Entry, folder: str, holds: Callable[[str, str], bool]) -> set[str]:
         """Keep a file and what its sidecars state; the names of those sidecars."""
@@ -99,64 +132,114 @@ class _Search:
             refused=entry.refused,
         )
         used = {name for name in sidecar_names(entry.name) if holds(folder, name)}
+        if not self._may_take(entry, *(child_of(folder, name) for name in used)):
+            return used
         for name in sorted(used, reverse=True):  # .txt before .json
             try:
                 listed = _with_statements(listed, read_sidecar(child_of(folder, name)))
             except IngestError as error:
                 self.warnings.append(str(error))
         self._keep(listed)
+        if listed.uri.rpartition("/")[2] != entry.name:
+            self._link_names.add(entry.name)
         return used
+
+    def _may_take(self, entry: Entry, *beside: str) -> bool:
+        settled = self._settled
+        if settled is None or (settled(entry) and all(settled(_local_entry(one)) for one in beside if is_local(one))):
+            return True
+        self.waiting.add(uri_of(entry.location))
+        return False
 
     def _beside(self, folder: str, name: str) -> bool:
         return is_local(folder) and exists_in(folder, name)
 
-    def _add_list(self, location: str) -> None:
-        """Keep every row of a list that the user named."""
-        if location in self._lists_done:
-            return
-        self._lists_done.add(location)
+    def add_list(self, location: str, *, after_row: int = 0, most: int | None = None) -> tuple[int, bool]:
+        """Keep the rows of a list that the user named.
+
+        Args:
+            after_row: The last row that was seen before; rows are counted from 1.
+            most: Rows to take; None: all.
+
+        Returns:
+            How many rows were taken, and whether there are more.
+        """
+        if location in self._lists_done or (is_local(location) and not self._may_take(_local_entry(location))):
+            return 0, False
+        taken = 0
         name, folder = uri_of(location), parent_of(location) or "/"
         with open_binary(location) as file:
             for row, cells in read_rows(file, name):
-                if row == 1 and not names_files(cells):
-                    raise row_error(name, row, "no column names the file", "call it uri, file, path or url")
-                said = _row_statements(cells, name, row)
-                if said.reference is None:
-                    refused = f"{Reason.UNSUPPORTED.value}: the row names no file"
-                    self._keep(Listed(f"{name}#row={row}", refused=refused))
+                if row == 1:
+                    _must_name_files(cells, name)
+                if row <= after_row:
                     continue
-                place = self.roots.resolve(said.reference, folder)
-                listed = Listed(uri_of(place.location), refused=place.refused)
-                if place.refused is None and is_local(place.location):
-                    beside = parent_of(place.location) or "/"
-                    self._add_file(_local_entry(place.location), beside, self._beside)
-                    listed = self.found[listed.uri]
-                self._keep(_with_statements(listed, said))
+                if taken == most:
+                    return taken, True
+                self._add_row(_row_statements(cells, name, row), f"{name}#row={row}", folder)
+                taken += 1
+        self._lists_done.add(location)
+        return taken, False
 
-    def _note_lists(self, folder: str | None) -> None:
-        if folder is None:
+    def _add_row(self, said: Statements, name: str, folder: str) -> None:
+        if said.reference is None:
+            self._keep(Listed(name, refused=f"{Reason.UNSUPPORTED.value}: the row names no file"))
             return
+        place = self.roots.resolve(said.reference, folder)
+        listed = Listed(uri_of(place.location), refused=place.refused)
+        if place.refused is None and is_local(place.location):
+            beside = parent_of(place.location) or "/"
+            self._add_file(_local_entry(place.location), beside, self._beside)
+            if listed.uri not in self.found:
+                return  # it waits
+            listed = self.found[listed.uri]
+        self._keep(_with_statements(listed, said))
+
+    def _note_lists(self, folder: str | None, holds: Callable[[str, str], bool] | None = None) -> None:
+        """Look for the lists that describe a folder's files, once a folder."""
+        if folder is None or folder in self._looked_for_lists:
+            return
+        self._looked_for_lists.add(folder)
         try:
-            self._describing |= dict.fromkeys(folder_lists(folder))
+            found = folder_lists(folder, (lambda name: holds(folder, name)) if holds else None)
+            self._describing |= dict.fromkeys(found)
         except StoreError as error:  # who may list a prefix may not always look above it
             self.warnings.append(f"{folder}: cannot look for lists of captions: {error.what}")
 
-    def describe(self) -> None:
-        """Add what the folders' own lists state about files that were found. They list no files themselves."""
-        for location in self._describing:
-            if location not in self._lists_done:
-                self._lists_done.add(location)
-                self._describe_with(location)
+    def describe(self, *, whole: bool = True, failed: Callable[[IngestError], None] | None = None) -> None:
+        """Add what the folders' own lists state about files that were found. They list no files themselves.
 
-    def _describe_with(self, location: str) -> None:
+        Args:
+            whole: Everything there is was looked at: a row about a file that was not found is worth a look.
+            failed: Told of a list that cannot be read, instead of raising its error.
+
+        Raises:
+            IngestError: A list cannot be read.
+        """
+        names = None if whole else {uri.rpartition("/")[2] for uri in self.found} | self._link_names
+        for location in self._describing:
+            if location in self._lists_done:
+                continue
+            self._lists_done.add(location)
+            try:
+                if not is_local(location) or self._may_take(_local_entry(location)):
+                    self._describe_with(location, names)
+            except IngestError as error:
+                if failed is None:
+                    raise
+                failed(error)
+
+    def _describe_with(self, location: str, names: set[str] | None) -> None:
         name, folder = uri_of(location), parent_of(location) or "/"
         absent: list[str] = []
         with open_binary(location) as file:
             for row, cells in read_rows(file, name):
-                if row == 1 and not names_files(cells):
-                    if stem_of(name.rpartition("/")[2]) == "metadata":
-                        return  # some other program's
-                    raise row_error(name, row, "no column names the file", "call it uri, file, path or url")
+                if row == 1 and not names_files(cells) and stem_of(name.rpartition("/")[2]) == "metadata":
+                    return  # some other program's
+                if row == 1:
+                    _must_name_files(cells, name)
+                if names is not None and not _may_name(reference_of(cells), names):
+                    continue
                 said = _row_statements(cells, name, row)
                 place = self.roots.resolve(said.reference, folder) if said.reference else None
                 if place is None or place.refused:
@@ -164,7 +247,7 @@ class _Search:
                 known = self.found.get(uri_of(place.location))
                 if known is not None:
                     self.found[known.uri] = _with_statements(known, said)
-                elif is_local(place.location) and _local_entry(place.location).size_bytes is None:
+                elif names is None and is_local(place.location) and _local_entry(place.location).size_bytes is None:
                     absent.append(f"row {row} ({said.reference!r})")
         if absent:
             self.warnings.append(f"{name}: {len(absent)} rows name files that do not exist, first {absent[0]}")
@@ -172,6 +255,27 @@ class _Search:
     def _keep(self, listed: Listed) -> None:
         known = self.found.get(listed.uri)
         self.found[listed.uri] = listed if known is None else merge_listed(known, listed)
+
+
+def _between(folder: str, top: str) -> list[str]:
+    """The folders above a folder, up to the top, which is among them unless it is the folder itself."""
+    found: list[str] = []
+    while folder != top:
+        above = parent_of(folder)
+        if above is None:
+            break
+        found.append(folder := above)
+    return found[::-1]
+
+
+def _may_name(reference: str | None, names: set[str]) -> bool:
+    """Whether a reference can be one to a file of these names; following it costs far more."""
+    return reference is not None and (scheme_of(reference) == "file" or reference.rpartition("/")[2] in names)
+
+
+def _must_name_files(cells: dict[str, object], name: str) -> None:
+    if not names_files(cells):
+        raise row_error(name, 1, "no column names the file", "call it uri, file, path or url")
 
 
 def _local_entry(location: str) -> Entry:

@@ -33,6 +33,7 @@ from mmfs.ingest.listed import Caption
 from mmfs.ingest.listing_rows import read_captions
 from mmfs.ingest.register import plan_registration
 from mmfs.ingest.registration import Outcomes, ShardPlan, orphans
+from mmfs.ingest.returned import returned_files
 from mmfs.media.info import Reason
 from mmfs.schemas import BASE_TABLES
 from mmfs.store import Store
@@ -89,6 +90,10 @@ class Outlook:
         self._store = store
         self._steps = steps
 
+    @cached_property
+    def _returned(self) -> Mapping[tuple[str, str], list[str]]:
+        return returned_files(self._store)
+
     def of(self, shard: str) -> dict[Step, StepOutlook]:
         """What each step would do to a shard. Opens no media."""
         found: dict[Step, StepOutlook] = {}
@@ -127,7 +132,7 @@ class Outlook:
         return _Media(rows, captions, frozenset(plan.pending)), step
 
     def _unread(self, shard: str, plan: ShardPlan) -> pa.Table:
-        """Listings of the files that will be read: those that may be, and were not away the last time."""
+        """Listings of the files that will be read: those that may be, and were not away the last time, or are back."""
         failures = self._read("quarantine", ["uri", "stage", "reason", "mark"], shard).to_pylist()
         away = {
             row["uri"]
@@ -136,6 +141,7 @@ class Outlook:
             and row["reason"] == Reason.MISSING.value
             and row["mark"] == plan.marks.get(row["uri"])
         }
+        away.difference_update(self._returned.get(("raw_media", shard), ()))
         wanted = pa.array([uri for uri in plan.pending if uri not in away], pa.string())
         listings = plan.listings.select(["uri", "size_bytes", "captions", "refused"])
         return listings.filter(

@@ -43,6 +43,20 @@ def names_files(columns: Iterable[str]) -> bool:
     return any(column.strip().lower() in URI_NAMES for column in columns)
 
 
+def reference_of(cells: Mapping[str, Any]) -> str | None:
+    """The file that a row names, and nothing else of it: far cheaper than all it states.
+
+    >>> reference_of({"Path": "a.jpg", "caption": "x"}), reference_of({"caption": "x"})
+    ('a.jpg', None)
+    """
+    lowered = {name.strip().lower(): value for name, value in cells.items()}
+    for name in URI_NAMES:
+        value = lowered.get(name)
+        if value is not None and str(value).strip():
+            return storable(str(value))
+    return None
+
+
 def read_statements(cells: Mapping[str, Any], *, source: str) -> Statements:
     """Sort the cells of a row, or the members of a sidecar, by their meaning. Names are matched in any case.
 

@@ -7,15 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mmfs.ingest import Caption, Listed, assign
-from mmfs.ingest.assign import _room
+from mmfs.ingest.filling import Filled, Limits, fill
 from mmfs.ingest.listed import merge_listed
 from mmfs.ingest.listing_rows import listing_row, listing_table, read_listed
-from mmfs.settings import Settings
 from mmfs.store import Store
 from tests.ingest.making import open_store
 
@@ -42,16 +41,15 @@ def test_the_open_shard_fills_by_files_then_the_next_one_opens(tmp_path: Path) -
     assert {shard: len(uris) for shard, uris in placed(store).items()} == {"000000": 3, "000001": 3, "000002": 1}
 
 
-def test_the_open_shard_fills_by_bytes_and_takes_one_file_of_any_size(tmp_path: Path) -> None:
+def test_the_open_shard_fills_by_bytes_and_the_file_that_fills_it_may_be_of_any_size(tmp_path: Path) -> None:
     store = open_store(tmp_path, shard_target_mb=1)
-    sizes = [MIB // 2, MIB // 2, 5 * MIB, 1, MIB]
+    sizes = [MIB // 2, MIB // 2, 1, 5 * MIB, MIB]
     items = [Listed(f"/{n}.mp4", size, None, 1) for n, size in enumerate(sizes)]
     assign(store, items, added_by="me", now_us=1)
     assert placed(store) == {
         "000000": ["/0.mp4", "/1.mp4"],
-        "000001": ["/2.mp4"],
-        "000002": ["/3.mp4"],
-        "000003": ["/4.mp4"],
+        "000001": ["/2.mp4", "/3.mp4"],
+        "000002": ["/4.mp4"],
     }
 
 
@@ -142,22 +140,28 @@ def test_a_row_holds_an_entry_whole(listed: Listed) -> None:
     assert read_listed(row) == listed
 
 
-@given(
-    st.lists(st.one_of(st.none(), st.integers(0, 3 * MIB)), max_size=20),
-    st.lists(st.integers(0, 3 * MIB), max_size=10),
-    st.integers(1, 12),
-)
-@hypothesis_settings(deadline=None)
-def test_a_shard_takes_the_longest_run_of_files_that_fits(sizes: list[int | None], there: list[int], most: int) -> None:
-    settings = Settings(shard_max_files=most, shard_target_mb=2)
-    items = [Listed(f"/{n}", size, None, 1) for n, size in enumerate(sizes)]
-    held = [Listed(f"/there/{n}", size, None, 1) for n, size in enumerate(there)]
-    current = listing_table(listing_row(item, added_by="", listed_at_us=0) for item in held)
-    count = _room(settings, current, items)
+def test_shards_fill_as_the_pure_function_says(tmp_path: Path) -> None:
+    rng = random.Random(7)
+    store = open_store(tmp_path, shard_max_files=16, shard_target_mb=1)
+    sizes = [rng.choice([None, rng.randrange(90_000), rng.randrange(900_000)]) for _ in range(90)]
+    for day in range(0, len(sizes), 10):
+        items = [Listed(f"/{n:04d}.jpg", sizes[n], None, 1) for n in range(day, day + 10)]
+        assign(store, items, added_by="me", now_us=day)
+    limits = Limits(target_bytes=MIB, max_files=16)
+    expected = fill(limits, Filled(), np.array([size or 0 for size in sizes], np.int64))
+    rows = store.tables.read("listings", columns=["shard", "size_bytes"]).to_pylist()
+    found = [[row["size_bytes"] or 0 for row in rows if row["shard"] == f"{n:06d}"] for n in range(len(expected))]
+    assert [Filled(len(held), sum(held)) for held in found] == expected
+    assert len(expected) > 5
 
-    def fits(taken: int) -> bool:
-        together = [item.size_bytes or 0 for item in held + items[:taken]]
-        return len(together) <= most and (sum(together) <= 2 * MIB or len(together) == 1)
 
-    assert count == 0 or fits(count)
-    assert count == len(items) or not fits(count + 1)
+def test_a_store_that_nears_the_number_of_shards_it_is_meant_for_says_so(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    assert assign(store, files(1), added_by="me", now_us=1).warnings == ()
+    (row,) = files(1, start=1)
+    store.tables.update(
+        "listings", "014999", lambda _: listing_table([listing_row(row, added_by="me", listed_at_us=1)])
+    )
+    [warning] = assign(store, files(1, start=2), added_by="me", now_us=1).warnings
+    assert "15,000 shards" in warning
+    assert "MMFS_SHARD_TARGET_MB" in warning

@@ -103,7 +103,7 @@ def test_sound_that_cannot_be_decoded_is_quarantined_and_tried_again_when_it_cha
     assert (row["uri"].rpartition("/")[2], row["stage"], row["reason"]) == ("d.wav", "audio_windows", "changed")
     assert (report.rows, report.quarantined) == (2, 1)
     assert unaccounted_sounds(store, "000000") == []
-    assert [text.split(":")[1] for text in quarantine_above(store, "000000")] == [" changed 1"]
+    assert [found.what.split(":")[1] for found in quarantine_above(store, "000000")] == [" changed 1"]
     assert build_audio_windows(store, "000000", now_us=2).changed is False
     report = build(store, folder)  # listed as it is now
     assert (report.rows, report.quarantined) == (4, 0)
@@ -113,11 +113,11 @@ def test_media_with_sound_and_no_windows_are_found(store: Store, folder: Path) -
     ingest(store, folder)
     register_media(store, "000000", now_us=1)
     [problem] = unaccounted_sounds(store, "000000")
-    assert problem.startswith("2 media with sound have neither audio windows nor a quarantine row")
+    assert problem.what.startswith("2 media with sound have neither audio windows nor a quarantine row")
     build_audio_windows(store, "000000")
     store.tables.update("raw_media", "000000", lambda rows: rows.slice(0, 0))
     [problem] = unaccounted_sounds(store, "000000")
-    assert problem.startswith("2 media have audio windows but no row")
+    assert problem.what.startswith("2 media have audio windows but no row")
 
 
 class Killed(BaseException):

@@ -54,3 +54,23 @@ def test_no_keys_are_held_nowhere(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     put(store, "000000", "/a")
     assert Holders(store.tables, "listings", "uri", []).at() == {}
+
+
+def test_files_whose_bounds_leave_out_all_keys_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(tmp_path)
+    put(store, "000000", "/a", "/c")
+    put(store, "000001", "/d", "/f")
+    put(store, "000002")
+    put(store, "000003", "/b", "/z")
+    reaching = store.tables.files_reaching("listings", ["/ca", "/d", "/e"])
+    assert [file.shard for file in reaching if file.rows] == ["000001", "000003"]
+    read: list[str] = []
+    really_read = store.tables.read
+
+    def counting(name: str, **options: object) -> pa.Table:
+        read.extend(file.shard for file in options["files"])  # type: ignore[attr-defined]
+        return really_read(name, **options)
+
+    monkeypatch.setattr(store.tables, "read", counting)
+    assert Holders(store.tables, "listings", "uri", ["/d", "/e"]).at() == {"/d": "000001"}
+    assert read == ["000001", "000003"]
