@@ -125,7 +125,7 @@ class _Builder:
         base = self._base(published)
         sources = {shard: shard_source(self.store, self.space, shard) for shard in shards}
         stale = [
-            s for s in shards if base is None or s not in base.shards or base.shards[s].sources != sources[s].paths
+            s for s in shards if base is None or s not in base.shards or base.shards[s].sources != sources[s].contents
         ]
         changes = {shard: self._compare(sources[shard], base.shards.get(shard) if base else None) for shard in stale}
         recall = None
@@ -235,12 +235,15 @@ class _Builder:
         return (table.to_batches()[0] if table else None), inexact
 
     def _collect_garbage(self) -> None:
-        """Keep the published build and the one before it; drop what older builds and dead builders left."""
+        """Keep the published build and the one before it; drop what older builds and dead builders left.
+
+        What began later than the published build may be in the making on another machine: it is left to the next one.
+        """
         name, objects = self.space.name, self.store.objects
         now = self.engine.published(name)
         kept = [build for build in (now.current, now.previous) if build]
         for build in self.engine.builds(name):
-            if build not in kept:
+            if build not in kept and build < (now.current or build):
                 self.engine.remove(name, build)
                 remove_manifest(objects, name, build)
         remove_unused_points(

@@ -58,7 +58,8 @@ class Change:
 
     def entry(self, build_id: str) -> ShardEntry:
         """What the manifest of a build says of the shard."""
-        return ShardEntry(build_id, self.source.table_version, self.rows, self.digest, self.source.paths, self.points)
+        source = self.source
+        return ShardEntry(build_id, source.table_version, self.rows, self.digest, source.contents, self.points)
 
 
 def compare_shard(

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from mmfs.errors import SearchError
 from mmfs.search.edge import EdgeIndex
 from mmfs.search.edge_copy import copy_build
 from mmfs.search.edge_process import LOG, EdgeProcess
@@ -25,22 +24,14 @@ class EdgeEngine:
     """The embedded engine in a store on a local disk.
 
     ``index/<space>/<build id>/edge/`` is a build; ``index/<space>/current.json`` names the one that answers and the
-    one before it.
-
-    Raises:
-        SearchError: The store is not on a local disk.
+    one before it. `bucket_engine.py` is for stores in buckets.
     """
 
     name = "edge"
 
     def __init__(self, objects: Objects) -> None:
         root = objects.local_path("index")
-        if root is None:
-            raise SearchError(
-                "the embedded index needs a store on a local disk",
-                where=objects.url,
-                mend="run a Qdrant server and set MMFS_QDRANT_URL",
-            )
+        assert root is not None, "a store on a local disk"
         self._objects = objects
         self._root = root
 

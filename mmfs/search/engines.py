@@ -14,7 +14,7 @@ def engine_of(store: Store) -> Engine:
     """The engine of a store.
 
     Raises:
-        SearchError: The embedded engine cannot work here (a store in a bucket), or the server does not answer.
+        SearchError: The server does not answer.
         MissingExtraError: The engine's package is not installed.
     """
     if store.settings.qdrant_url:
@@ -27,6 +27,13 @@ def engine_of(store: Store) -> Engine:
             namespace=store.namespace.hex[:8],
             layout=store.settings.qdrant_layout,
         )
+    from mmfs.store.objects_remote import RemoteObjects
+
+    if isinstance(store.objects, RemoteObjects):
+        from mmfs.search.bucket_engine import BucketEdgeEngine
+        from mmfs.search.build_cache import index_folder
+
+        return BucketEdgeEngine(store.objects, index_folder(store.settings))
     from mmfs.search.edge_engine import EdgeEngine
 
     return EdgeEngine(store.objects)

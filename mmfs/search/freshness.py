@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def changed_tables(manifest: Manifest, now: Now) -> frozenset[str]:
-    """Tables whose files differ in some shard from those the build was made of."""
+    """Tables whose rows differ in some shard from those the build was made of."""
     indexed: dict[str, dict[str, str]] = {}
     for shard, entry in manifest.shards.items():
-        for table, path in entry.sources.items():
-            if path:
-                indexed.setdefault(table, {})[shard] = path
+        for table, content in entry.sources.items():
+            if content:
+                indexed.setdefault(table, {})[shard] = content
     tables = {column.table for column in manifest.space.payload} | {manifest.space.table}
-    return frozenset(table for table in tables if _paths(now, table) != indexed.get(table, {}))
+    return frozenset(table for table in tables if _contents(now, table) != indexed.get(table, {}))
 
 
 def lag_rows(store: Store, manifest: Manifest, now: Now) -> int:
@@ -33,10 +33,10 @@ def lag_rows(store: Store, manifest: Manifest, now: Now) -> int:
 
     Shards that another model has filled count with the rows they have in the index.
     """
-    paths, lag = _paths(now, manifest.space.table), 0
-    for shard in paths.keys() | manifest.shards.keys():
+    contents, lag = _contents(now, manifest.space.table), 0
+    for shard in contents.keys() | manifest.shards.keys():
         entry = manifest.shards.get(shard)
-        if entry is None or paths.get(shard, "") != entry.sources[manifest.space.table]:
+        if entry is None or contents.get(shard, "") != entry.sources[manifest.space.table]:
             lag += _shard_lag(store, manifest, shard, entry)
     return lag
 
@@ -61,5 +61,5 @@ def _shard_lag(store: Store, manifest: Manifest, shard: str, entry: ShardEntry |
     return int(gone + len(same) - (pc.sum(same).as_py() or 0))
 
 
-def _paths(now: Now, table: str) -> dict[str, str]:
-    return {shard: ",".join(file.path for file in files) for shard, files in now.files(table).items()}
+def _contents(now: Now, table: str) -> dict[str, str]:
+    return {shard: ",".join(file.content for file in files) for shard, files in now.files(table).items()}

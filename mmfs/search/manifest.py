@@ -31,7 +31,7 @@ class ShardEntry:
         table_version: Version of the embedding table it read.
         rows: Points.
         digest: Order-free fingerprint of (id, row hash).
-        sources: Files the points were made of, by table.
+        sources: What the points were made of, by table: the contents of its files.
         points: File of ids, row hashes and fingerprints.
     """
 

@@ -35,16 +35,16 @@ _FILTERED = {
 
 @dataclass(frozen=True)
 class ShardSource:
-    """The files a shard's points are made of, by table: equal files mean equal points."""
+    """The files a shard's points are made of, by table: equal contents mean equal points."""
 
     shard: str
     table_version: int
     files: dict[str, tuple[DataFile, ...]]
 
     @property
-    def paths(self) -> dict[str, str]:
-        """File names by table; files are named by their content."""
-        return {table: ",".join(file.path for file in files) for table, files in self.files.items()}
+    def contents(self) -> dict[str, str]:
+        """What the files hold, by table (`DataFile.content`): blobs that moved make no difference."""
+        return {table: ",".join(file.content for file in files) for table, files in self.files.items()}
 
 
 @dataclass(frozen=True)

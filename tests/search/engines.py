@@ -10,18 +10,21 @@ from uuid import NAMESPACE_DNS, uuid4
 
 import numpy as np
 import pyarrow as pa
+from obstore.store import MemoryStore
 
+from mmfs.search.bucket_engine import BucketEdgeEngine
 from mmfs.search.edge_engine import EdgeEngine
 from mmfs.search.points import point_id_bytes
 from mmfs.search.port import Engine, PayloadColumn, SpaceSpec
 from mmfs.search.retry import Retry
 from mmfs.search.server import ServerEngine
 from mmfs.store import Objects
+from mmfs.store.objects_remote import RemoteObjects
 from tests.search.stand_in import stand_in
 
 #: Read at import: a fixture hides the shell's variables from the tests.
 SERVER_URL = os.environ.get("MMFS_TEST_QDRANT_URL")
-NAMES = ["edge", "memory", "loopback", *(["server"] if SERVER_URL else [])]
+NAMES = ["edge", "bucket", "memory", "loopback", *(["server"] if SERVER_URL else [])]
 
 SPACE = SpaceSpec(
     "colours",
@@ -42,12 +45,21 @@ def engine(name: str, folder: Path) -> Engine:
     """A new, empty engine."""
     if name == "edge":
         return EdgeEngine(Objects.open(folder))
+    if name == "bucket":
+        return BucketEdgeEngine(bucket(MemoryStore()), folder / "cache")
     if name == "memory":
         from qdrant_client import QdrantClient
 
         return ServerEngine(QdrantClient(":memory:"), "test")
     assert SERVER_URL is not None
     return ServerEngine.connect(SERVER_URL, None, namespace=uuid4().hex[:8])
+
+
+def bucket(held: MemoryStore, url: str = "s3://bucket/store") -> RemoteObjects:
+    """Objects of a bucket that is in memory."""
+    objects = RemoteObjects(url)
+    objects._store = held  # type: ignore[assignment]
+    return objects
 
 
 @contextmanager

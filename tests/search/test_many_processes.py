@@ -14,7 +14,7 @@ import pytest
 
 from mmfs.search import build_index
 from mmfs.search.checks import index_differences
-from mmfs.search.edge_engine import EdgeEngine
+from mmfs.search.engines import engine_of
 from mmfs.search.manifest import read_manifest, spaces_of
 from mmfs.search.points import shard_digests
 from mmfs.settings import Settings
@@ -35,7 +35,7 @@ def change(store: Store, number: int, *, small: bool) -> None:
 def check_published(store: Store) -> str | None:
     """The build that answers is one that was checked, whole: it holds what its manifest says, and nothing else."""
     for space in spaces_of(store.objects, TABLE):
-        engine = EdgeEngine(store.objects)
+        engine = engine_of(store)
         build = engine.published(space).current
         if build is None:
             return None
@@ -55,7 +55,7 @@ def check_converged(store: Store) -> None:
     check_published(store)
     assert [index_differences(store, TABLE, shard) for shard in SHARDS] == [[], []]
     (space,) = spaces_of(store.objects, TABLE)
-    engine = EdgeEngine(store.objects)
+    engine = engine_of(store)
     now = engine.published(space)
     assert now.current is not None
     manifest = read_manifest(store.objects, space, now.current)
@@ -84,9 +84,9 @@ def kill_after(process: subprocess.Popen[str], delay_s: float, whom: str) -> Non
     process.communicate(timeout=60)
 
 
-def kill_builders(folder: Path, points: int, seed: int) -> None:
+def kill_builders(place: Path | str, points: int, seed: int) -> None:
     draw = random.Random(seed)
-    store = Store.open(folder / "store", settings=Settings(device="cpu"))
+    store = Store.open(place, settings=Settings(device="cpu"))
     change(store, 0, small=True)
     undisturbed = builder(store, SHARDS)
     started = time.monotonic()
@@ -110,7 +110,7 @@ def kill_builders(folder: Path, points: int, seed: int) -> None:
 def test_a_builder_killed_at_any_of_five_moments_leaves_a_whole_build_and_the_next_run_converges(
     tmp_path: Path,
 ) -> None:
-    kill_builders(tmp_path, 5, seed=1)
+    kill_builders(tmp_path / "store", 5, seed=1)
 
 
 @pytest.mark.soak
@@ -118,7 +118,7 @@ def test_a_builder_killed_at_any_of_five_moments_leaves_a_whole_build_and_the_ne
 def test_a_builder_killed_at_any_of_fifty_moments_leaves_a_whole_build_and_the_next_run_converges(
     tmp_path: Path,
 ) -> None:
-    kill_builders(tmp_path, 50, seed=2)
+    kill_builders(tmp_path / "store", 50, seed=2)
 
 
 def test_two_builders_at_once_take_turns_and_the_index_equals_the_tables(tmp_path: Path) -> None:

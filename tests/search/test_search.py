@@ -346,21 +346,24 @@ def test_a_demo_model_on_photographs_searches_captions_and_says_so(tmp_path: Pat
 
 def test_the_check_of_an_index_tells_how_it_differs_from_its_table(fresh: Store, tmp_path: Path) -> None:
     made = engine("memory", tmp_path)
-    assert index_differences(fresh, TABLE, "000001", engine=made) == [
-        "colour_embeddings has rows but no published index"
-    ]
+
+    def said() -> list[str]:
+        return [str(problem) for problem in index_differences(fresh, TABLE, "000001", engine=made)]
+
+    assert said() == ["colour_embeddings has 13 rows and its index is not published"]
     build_index(fresh, TABLE, ["000000", "000001"], engine=made)
-    assert index_differences(fresh, TABLE, "000001", engine=made) == []
+    assert said() == []
     write_shard(
         fresh, "000001", [media(10, "red", frames=12, caption="A red kite", width=9), media(11, "green", width=100)]
     )
-    assert index_differences(fresh, TABLE, "000001", engine=made) == [
-        "the index of colour_embeddings has 13 points, some of them in an older state"
-    ]
+    assert said() == [f"12 of 13 rows are in the index of {TABLE} in an older state, first {key(10)}"]
     write_shard(fresh, "000001", [media(10, "red")])
-    assert index_differences(fresh, TABLE, "000001", engine=made) == [
-        "the index of colour_embeddings has 13 points for 1 rows"
+    assert [text.partition(", first")[0] for text in said()] == [
+        f"1 of 1 rows are in the index of {TABLE} in an older state",
+        f"12 points in the index of {TABLE} are of rows that are gone",
     ]
+    write_shard(fresh, "000001", [media(12, "red")])
+    assert said()[0] == f"1 of 1 rows are not in the index of {TABLE}, first {key(12)}"
 
 
 def test_hits_say_where_they_come_from_when_saved_as_a_subset(indexed: Store, ask: Ask) -> None:

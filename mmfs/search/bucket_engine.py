@@ -1,0 +1,233 @@
+"""Builds of the embedded engine for a store in a bucket: made and read on a local disk, kept in the bucket.
+
+``index/<space>/<build id>/edge/`` holds the bytes of a build and ``edge.json`` what they are (`edge_bundle.py`);
+``index/<space>/current.json`` names the build that answers and the one before it. The pointer is written last, and only
+if it still names what it named when the build began: of two builders that began with the same build, one is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import weakref
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from uuid import UUID
+
+import pyarrow as pa
+
+from mmfs.errors import IntegrityError, MissingObjectError, SearchError
+from mmfs.search.build_cache import BuildCache, Held
+from mmfs.search.edge import EdgeIndex
+from mmfs.search.edge_bundle import Bundle, fetch_build, send_build
+from mmfs.search.edge_copy import copy_build
+from mmfs.search.edge_process import EdgeProcess, sync_tree
+from mmfs.search.port import BuildStats, Index, IndexBuild, Published, SpaceSpec, no_previous
+from mmfs.store.objects_remote import RemoteObjects
+
+_DATA, _LIST = "edge", "edge.json"
+
+
+class BucketEdgeEngine:
+    """The embedded engine in a store in a bucket.
+
+    Args:
+        objects: The store.
+        folder: Where this machine keeps builds, of all stores (see `build_cache.index_folder`).
+    """
+
+    name = "edge"
+
+    def __init__(self, objects: RemoteObjects, folder: Path) -> None:
+        self._objects = objects
+        self._cache = BuildCache(folder, objects.url)
+
+    def published(self, space: str) -> Published:
+        raw = self._pointer(space)
+        return Published(**json.loads(raw)) if raw is not None else Published()
+
+    def begin(self, space: SpaceSpec, build_id: str, *, base: str | None) -> IndexBuild:
+        before = self._pointer(space.name)
+        making = self._cache.making(space.name)
+        bundle = None
+        try:
+            if base is not None:
+                bundle, held = self._hold(space.name, base)
+                copy_build(held.path / _DATA, making.path / _DATA)
+                held.release()
+            return _BucketBuild(self, space, build_id, making, before, bundle)
+        except BaseException:
+            self._cache.drop(making)
+            raise
+
+    def open(self, space: SpaceSpec, build_id: str) -> Index:
+        for attempt in (1, 2):
+            bundle, held = self._hold(space.name, build_id)
+            try:
+                if bundle.is_whole(held.path / _DATA):
+                    return _CachedIndex(held)
+            except SearchError:
+                if attempt == 2:
+                    held.release()
+                    raise
+            held.release()
+            self._cache.forget(space.name, build_id)  # the disk lost some of it
+        raise SearchError(
+            f"build {build_id} of {space.name} is not whole on this machine's disk",
+            where=str(held.path),
+            mend="look for space and errors of the disk, or name another folder with MMFS_CACHE__DIR",
+        )
+
+    def rollback(self, space: str) -> str:
+        before, now = self._pointer(space), self.published(space)
+        if now.previous is None or not self._objects.exists(f"{_folder(space, now.previous)}/{_LIST}"):
+            raise no_previous(space, now)
+        self._publish(space, now.previous, before)
+        return now.previous
+
+    def builds(self, space: str) -> list[str]:
+        objects, listed = self._found(space)
+        used = self._used(space, listed)
+        return sorted(listed | {_build_of(name) for name in objects if name not in used})
+
+    def remove(self, space: str, build_id: str) -> None:
+        self._objects.delete(f"{_folder(space, build_id)}/{_LIST}")  # first, so that nobody begins to read it
+        objects, listed = self._found(space)
+        used = self._used(space, listed - {build_id})
+        for name in objects:
+            if _build_of(name) == build_id and name not in used:
+                self._objects.delete(name)
+
+    def _found(self, space: str) -> tuple[dict[str, int], set[str]]:
+        """Objects with bytes of builds, with their sizes, and the builds whose list is there."""
+        objects, listed = {}, set()
+        for found in self._objects.list(f"index/{space}"):
+            _, _, build_id, *rest = found.path.split("/")
+            if rest == [_LIST]:
+                listed.add(build_id)
+            elif rest[:1] == [_DATA]:
+                objects[found.path] = found.size_bytes
+        return objects, listed
+
+    def _used(self, space: str, builds: set[str]) -> set[str]:
+        """Objects that these builds need, wherever they lie."""
+        return {name for build_id in builds for name in self._bundle(space, build_id).objects()}
+
+    def _hold(self, space: str, build_id: str) -> tuple[Bundle, Held]:
+        """A build on this machine's disk, fetched if it is not there."""
+        bundle = self._bundle(space, build_id)
+
+        def fetch(directory: Path) -> None:
+            fetch_build(self._objects, bundle, directory / _DATA)
+            sync_tree(directory)
+
+        return bundle, self._cache.hold(space, build_id, fetch)
+
+    def _bundle(self, space: str, build_id: str) -> Bundle:
+        path = f"{_folder(space, build_id)}/{_LIST}"
+        return Bundle.from_json(self._objects.get(path), where=path)
+
+    def _pointer(self, space: str) -> bytes | None:
+        try:
+            return self._objects.get(_pointer(space))
+        except MissingObjectError:
+            return None
+
+    def _send(self, space: str, build_id: str, directory: Path, base: Bundle | None) -> None:
+        """Write a finished build into the bucket, and read back that all of it is there."""
+        staging = directory.parent / "staging"
+        staging.mkdir()
+        bundle = send_build(self._objects, f"{_folder(space, build_id)}/{_DATA}", directory, staging, base=base)
+        self._objects.put(f"{_folder(space, build_id)}/{_LIST}", bundle.to_json())
+        for left in staging.iterdir():
+            left.unlink()
+        staging.rmdir()
+        there, _ = self._found(space)
+        for name, size in bundle.objects().items():
+            if there.get(name, 0) < size:
+                raise IntegrityError(
+                    f"{there.get(name, 0):,} of {size:,} bytes arrived in the bucket",
+                    where=name,
+                    mend="nothing was published; materialize qdrant_index again",
+                )
+
+    def _publish(self, space: str, build_id: str, before: bytes | None) -> None:
+        now = Published(**json.loads(before)) if before is not None else Published()
+        pointer = Published(build_id, now.previous if now.current == build_id else now.current)
+        if not self._objects.swap(_pointer(space), json.dumps(asdict(pointer)).encode(), before=before):
+            raise SearchError(
+                f"another build of {space} was published meanwhile",
+                where=self._objects.url,
+                mend="run this build again; keep builders of one store apart by the pool `index`",
+            )
+
+
+class _BucketBuild:
+    """One build, by a child process on this machine."""
+
+    def __init__(
+        self,
+        engine: BucketEdgeEngine,
+        space: SpaceSpec,
+        build_id: str,
+        making: Held,
+        before: bytes | None,
+        base: Bundle | None,
+    ) -> None:
+        self._engine, self._space, self._build_id = engine, space.name, build_id
+        self._making, self._before, self._base = making, before, base
+        self._process = EdgeProcess(making.path / _DATA, space, fresh=base is None)
+        self._is_sent = self._is_published = False
+
+    @property
+    def pid(self) -> int:
+        """Process id of the builder."""
+        return self._process.pid
+
+    def upsert(self, points: pa.RecordBatch) -> None:
+        self._process.upsert(points)
+
+    def delete(self, ids: Sequence[UUID]) -> None:
+        self._process.delete(ids)
+
+    def finish(self, probes: pa.RecordBatch | None = None, *, touched: Sequence[str] | None = None) -> BuildStats:
+        stats = self._process.finish(probes, touched)
+        self._is_sent = True
+        self._engine._send(self._space, self._build_id, self._making.path / _DATA, self._base)
+        return stats
+
+    def publish(self) -> None:
+        self._engine._publish(self._space, self._build_id, self._before)
+        self._is_published = True
+        self._engine._cache.keep(self._making, self._space, self._build_id).release()
+
+    def abandon(self) -> None:
+        self._process.kill()
+        if not self._is_published:
+            self._engine._cache.drop(self._making)
+            if self._is_sent:
+                self._engine.remove(self._space, self._build_id)
+
+
+class _CachedIndex(EdgeIndex):
+    """A build on this machine's disk, which stays there until it is closed or forgotten."""
+
+    def __init__(self, held: Held) -> None:
+        super().__init__(held.path / _DATA)
+        self._release = weakref.finalize(self, held.release)
+
+    def close(self) -> None:
+        super().close()
+        self._release()
+
+
+def _folder(space: str, build_id: str) -> str:
+    return f"index/{space}/{build_id}"
+
+
+def _pointer(space: str) -> str:
+    return f"index/{space}/current.json"
+
+
+def _build_of(name: str) -> str:
+    return name.split("/")[2]

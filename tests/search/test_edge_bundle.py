@@ -1,0 +1,80 @@
+"""A directory as objects and back: bytes, sizes and holes, and what is not sent twice."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from obstore.store import MemoryStore
+
+from mmfs.search.edge_bundle import Bundle, fetch_build, send_build
+from tests.search.engines import bucket
+
+MIB = 1 << 20
+#: (offset, bytes) of stretches, and the size of the file.
+FILES = st.dictionaries(
+    st.sampled_from(["a", "b", "c/d", "c/e/f"]),
+    st.tuples(
+        st.lists(st.tuples(st.integers(0, 3 * MIB), st.binary(min_size=1, max_size=64)), max_size=3), st.booleans()
+    ),
+)
+
+
+def write(directory: Path, files: dict[str, tuple[list[tuple[int, bytes]], bool]]) -> None:
+    directory.mkdir()
+    (directory / "empty").mkdir()
+    for name, (stretches, is_large) in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            file.truncate(4 * MIB)
+            if is_large:
+                file.write(name.encode() * MIB)
+            for offset, data in stretches:
+                file.seek(offset)
+                file.write(data)
+
+
+def contents(directory: Path) -> dict[str, bytes | None]:
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in directory.rglob("*")
+    }
+
+
+@settings(max_examples=15, deadline=None)
+@given(files=FILES, changed=FILES)
+def test_what_is_sent_comes_back_and_equal_files_are_not_sent_again(
+    tmp_path_factory,
+    files,
+    changed,  # type: ignore[no-untyped-def]
+) -> None:
+    folder, objects = tmp_path_factory.mktemp("bundle"), bucket(MemoryStore())
+    (folder / "staging").mkdir()
+    write(folder / "one", files)
+    first = send_build(objects, "x/1", folder / "one", folder / "staging", base=None)
+    write(folder / "two", files | changed)
+    second = send_build(objects, "x/2", folder / "two", folder / "staging", base=first)
+    for made, bundle in (("one", first), ("two", second)):
+        read = Bundle.from_json(bundle.to_json(), where="test")
+        assert read == bundle
+        fetch_build(objects, read, folder / f"{made} again")
+        assert contents(folder / f"{made} again") == contents(folder / made)
+        assert read.is_whole(folder / f"{made} again")
+    written = {name for name, (stretches, is_large) in files.items() if stretches or is_large}
+    unchanged = {name for name in written if (files | changed)[name] == files[name]}
+    carried = {file.path for file in second.files if file.object.startswith("x/1")}
+    assert unchanged <= carried
+    assert all(contents(folder / "one")[name] == contents(folder / "two")[name] for name in carried)
+
+
+def test_holes_are_neither_sent_nor_written(tmp_path: Path) -> None:
+    objects, staging = bucket(MemoryStore()), tmp_path / "staging"
+    staging.mkdir()
+    write(tmp_path / "made", {"hollow": ([(2 * MIB, b"word")], False)})
+    bundle = send_build(objects, "x", tmp_path / "made", staging, base=None)
+    assert sum(info.size_bytes for info in objects.list("x")) <= 64 << 10
+    fetch_build(objects, bundle, tmp_path / "again")
+    assert os.stat(tmp_path / "again" / "hollow").st_blocks * 512 <= 64 << 10
