@@ -1,4 +1,4 @@
-"""What must hold of a feature's rows: each check lists what is wrong in one shard, in words."""
+"""What must hold of a feature's rows: each check lists what is wrong in one shard, and names the rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from mmfs.codecs import decode_depth16
 from mmfs.errors import IntegrityError
 from mmfs.features.feature import Feature
 from mmfs.features.inputs import key_strings
-from mmfs.features.status import shard_status
+from mmfs.features.status import compare, current_rows
+from mmfs.store.problem import EXAMPLES, Problem
 
 if TYPE_CHECKING:
     from mmfs.store import Store
@@ -22,17 +23,22 @@ _UNIT_TOLERANCE = 5e-3
 _DECODED_MAPS = 16
 
 
-def unmatched_keys(store: Store, feature: Feature, shard: str) -> list[str]:
+def unmatched_keys(store: Store, feature: Feature, shard: str) -> list[Problem]:
     """Rows that lack a partner: inputs that were neither computed nor quarantined, and rows without an input."""
-    status = shard_status(store, feature, shard)
+    work = compare(store, feature, shard)
+    status, current = work.status, current_rows(store, feature, shard)
+    there = key_strings(current, current.column_names[:-1])
+    todo = work.upstream.key_strings.take(pa.array(work.todo))
+    missing = todo.filter(pc.invert(pc.is_in(todo, value_set=there))).slice(0, EXAMPLES).to_pylist()
+    gone = there.filter(pc.invert(pc.is_in(there, value_set=work.upstream.key_strings))).slice(0, EXAMPLES).to_pylist()
     found = {
-        "input rows have no row here and none in quarantine": status.missing,
-        "rows have no input row": status.gone,
+        "input rows have no row here and none in quarantine": (status.missing, missing),
+        "rows have no input row": (status.gone, gone),
     }
-    return [f"{count} {what}" for what, count in found.items() if count]
+    return [Problem(f"{count} {what}", count, tuple(first)) for what, (count, first) in found.items() if count]
 
 
-def odd_vectors(store: Store, table: str, shard: str, *, unit: bool) -> list[str]:
+def odd_vectors(store: Store, table: str, shard: str, *, unit: bool) -> list[Problem]:
     """Vectors that are not finite; with ``unit``, also those that are not of unit length."""
     spec = store.tables.spec(table)
     problems = []
@@ -52,7 +58,7 @@ def odd_vectors(store: Store, table: str, shard: str, *, unit: bool) -> list[str
     return problems
 
 
-def odd_numbers(store: Store, table: str, shard: str) -> list[str]:
+def odd_numbers(store: Store, table: str, shard: str) -> list[Problem]:
     """Numbers that are not finite."""
     spec, problems = store.tables.spec(table), []
     for column in (column for column in spec.columns if pa.types.is_floating(column.type)):
@@ -63,7 +69,7 @@ def odd_numbers(store: Store, table: str, shard: str) -> list[str]:
     return problems
 
 
-def odd_depth(store: Store, table: str, shard: str) -> list[str]:
+def odd_depth(store: Store, table: str, shard: str) -> list[Problem]:
     """Depth maps that do not decode to finite numbers between their row's least and largest depth; some are tried."""
     spec = store.tables.spec(table)
     rows = store.tables.read(table, shard=shard)
@@ -75,10 +81,21 @@ def odd_depth(store: Store, table: str, shard: str) -> list[str]:
     try:
         maps = [decode_depth16(blob) for blob in store.blobs(table, rows)]
     except IntegrityError as error:
-        return [str(error)]
+        unreadable = np.array(
+            [not _is_readable(store, table, rows.slice(number, 1)) for number in range(rows.num_rows)]
+        )
+        found = _named(rows, spec.key, unreadable, f"that were looked at cannot be read: {error.what}")
+        return found or [Problem(str(error), 1)]
     low, high = (rows.column(name).to_pylist() for name in ("depth_min", "depth_max"))
     odd = [not _within(depth, *limits) for depth, *limits in zip(maps, low, high, strict=True)]
     return _named(rows, spec.key, np.array(odd, dtype=bool), "have depth outside of depth_min and depth_max")
+
+
+def _is_readable(store: Store, table: str, row: pa.Table) -> bool:
+    try:
+        return all(decode_depth16(blob).size for blob in store.blobs(table, row))
+    except IntegrityError:
+        return False
 
 
 def _within(depth: Any, low: float, high: float) -> bool:
@@ -86,8 +103,9 @@ def _within(depth: Any, low: float, high: float) -> bool:
     return bool(np.isfinite(depth).all() and depth.min() >= low - slack and depth.max() <= high + slack)
 
 
-def _named(rows: pa.Table, key: tuple[str, ...], odd: Any, what: str) -> list[str]:
+def _named(rows: pa.Table, key: tuple[str, ...], odd: Any, what: str) -> list[Problem]:
     if not odd.any():
         return []
-    first = key_strings(rows.slice(int(np.flatnonzero(odd)[0]), 1), list(key))[0].as_py()
-    return [f"{int(odd.sum())} of {rows.num_rows} rows {what}, first {first}"]
+    count = int(odd.sum())
+    first = rows.take(pa.array(np.flatnonzero(odd)[:EXAMPLES]))
+    return [Problem(f"{count} of {rows.num_rows} rows {what}", count, tuple(key_strings(first, list(key)).to_pylist()))]

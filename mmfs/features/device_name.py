@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mmfs.features.device import resolve_device
 from mmfs.store.costs import processor_name
 
@@ -17,8 +15,7 @@ def planned_device(wanted: str) -> str:
     Raises:
         SettingsError: The name is none, or there is no such GPU.
     """
-    has_gpu = Path("/dev/nvidia0").exists()
-    return device_name("cpu" if wanted == "auto" and not has_gpu else resolve_device(wanted))
+    return device_name(resolve_device(wanted))
 
 
 def device_name(device: str) -> str:

@@ -1,8 +1,8 @@
-"""A contact sheet of a table with pictures, sound or arrays, so that people see what was computed."""
+"""A contact sheet of a shard with pictures, sound or arrays, so that people see what was computed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,28 +17,24 @@ if TYPE_CHECKING:
 
 #: Longest side of an array as a picture: long and flat ones would otherwise be hardly a line.
 _SIDE = 112
+#: There is one sheet for every shard, in the log of an orchestrator.
+SHEET_BYTES = 12_000
 
 
-def contact_sheet_of(store: Store, table: str, shards: Sequence[str], *, pictures: int = 12) -> bytes | None:
-    """A small JPEG of some blobs of these shards, evenly drawn; None where there are no rows.
+def contact_sheet_of(store: Store, table: str, shard: str, *, pictures: int = 8) -> bytes | None:
+    """A small JPEG of some blobs of a shard, evenly drawn; None where it has no rows.
 
     Args:
         table: A table with a blob column: ``frames``, ``depth_maps``, ...
         pictures: At most this many.
     """
-    spec = store.tables.spec(table)
-    counts = store.tables.shards(table)
-    filled = [shard for shard in shards if counts.get(shard)][:pictures]
-    if not filled:
+    rows = store.tables.read(table, columns=["pack", "offset", "length", "crc32"], shard=shard)
+    if not rows.num_rows:
         return None
-    columns = ["pack", "offset", "length", "crc32"]
-    chosen = []
-    for shard in filled:
-        rows = store.tables.read(table, columns=columns, shard=shard)
-        wanted = min(rows.num_rows, -(-pictures // len(filled)))
-        chosen.append(rows.take(pa.array(np.linspace(0, rows.num_rows - 1, wanted).astype(np.int64))))
-    blobs = store.blobs(table, pa.concat_tables(chosen).slice(0, pictures))
-    return contact_sheet([picture_of(spec.codec or "jpeg", blob) for blob in blobs])
+    places = np.linspace(0, rows.num_rows - 1, min(pictures, rows.num_rows)).astype(np.int64)
+    blobs = store.blobs(table, rows.take(pa.array(places)))
+    codec = store.tables.spec(table).codec or "jpeg"
+    return contact_sheet([picture_of(codec, blob) for blob in blobs], columns=4, max_bytes=SHEET_BYTES)
 
 
 def picture_of(codec: str, data: bytes) -> Picture:

@@ -28,7 +28,7 @@ def read_back_s(store: Store, table: str) -> float | None:
     Raises:
         IntegrityError: Stored bytes are damaged.
     """
-    if table not in store.tables.names():
+    if table not in store.tables:
         return None
     files = [file for file in store.tables.files(table) if file.rows]
     if not files:

@@ -57,11 +57,12 @@ def compare(
         FeatureError: The feature's inputs do not exist.
     """
     spec, parts = feature.spec, fingerprint_parts(feature)
-    upstream = read_upstream(store, spec, shard, values=values, predicted=predicted)
-    wanted = _row_fingerprints(parts.digest, upstream.fingerprints)
-    current, recorded = current_rows(store, feature, shard), {}
-    if spec.table in store.tables.names():
-        recorded = store.tables.commit_info(spec.table, shard)
+    with store.tables.one_moment():
+        upstream = read_upstream(store, spec, shard, values=values, predicted=predicted)
+        wanted = _row_fingerprints(parts.digest, upstream.fingerprints)
+        current, recorded = current_rows(store, feature, shard), {}
+        if spec.table in store.tables:
+            recorded = store.tables.commit_info(spec.table, shard)
     found = find_rows(upstream.keys, current, current.column_names[:-1])
     present = found >= 0
     have = current.column("fingerprint").take(pa.array(found, mask=found < 0))
@@ -96,7 +97,7 @@ def shard_status(store: Store, feature: Feature, shard: str) -> ShardStatus:
 def current_rows(store: Store, feature: Feature, shard: str) -> pa.Table:
     """Key columns and ``fingerprint`` of the feature's rows in a shard; empty if there is no table yet."""
     keys = GRAIN_KEYS[feature.spec.grain]
-    if feature.spec.table in store.tables.names():
+    if feature.spec.table in store.tables:
         return store.tables.read(feature.spec.table, columns=[*(key.name for key in keys), "fingerprint"], shard=shard)
     return pa.schema([*((key.name, key.type) for key in keys), ("fingerprint", pa.string())]).empty_table()
 
