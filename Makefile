@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_VENV := .venv-bench
+DOCS_VENV := .venv-docs
 # benchmarks/loader.py runs the others of its kind, and needs the peers.
 LOADER_BENCHES := benchmarks/loader.py $(foreach claim,\
 	raw decode vectors subset windows tables start ranks memory mixing,benchmarks/loader_$(claim).py)
@@ -68,9 +69,14 @@ $(BENCH_STAMP): $(STAMP)
 demo-models: $(STAMP) ## Train the small demo models that ship in mmfs/models
 	@$(BIN)/python -m mmfs.models
 
+screenshots: $(STAMP) ## Take the pictures of the Dagster UI in docs/images again; needs a Chromium
+	@test -x $(DOCS_VENV)/bin/python || $(PYTHON) -m venv --without-pip $(DOCS_VENV)
+	@VIRTUAL_ENV=$(CURDIR)/$(DOCS_VENV) $(UV) pip install --quiet playwright pillow
+	@$(DOCS_VENV)/bin/python docs/screenshots.py
+
 lock: ## Resolve the dependencies again: versions and hashes, no URLs
 	@$(UV) pip compile --quiet --universal --no-strip-extras --no-header --generate-hashes --no-emit-index-url \
 		--extra dev pyproject.toml --output-file requirements.lock
 
 clean: ## Remove the environment; stores stay
-	rm -rf $(VENV) $(BENCH_VENV)
+	rm -rf $(VENV) $(BENCH_VENV) $(DOCS_VENV)

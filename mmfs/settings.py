@@ -15,18 +15,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     SecretStr,
     ValidationError,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableVariableError
 
+from mmfs.cluster import K8sConfig, RayConfig
 from mmfs.errors import SettingsError
+from mmfs.frozen import Frozen, Names
 
 _MODELS = Path(__file__).parent / "models"
 DEMO_CLIP_DIR = _MODELS / "demo-clip"
@@ -36,20 +36,7 @@ DEMO_DEPTH_DIR = _MODELS / "demo-depth"
 _FOREIGN = frozenset({"MMFS_SAMPLE_MEDIA", "MMFS_TEST_QDRANT_URL"})
 
 
-def _names(value: Any) -> Any:
-    """A comma-separated variable as its parts."""
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-#: Several names, in a variable separated by commas: ``MMFS_FEATURES=my_lab.features,other.features``.
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ClipConfig(_Frozen):
+class ClipConfig(Frozen):
     """An image-text model of open_clip."""
 
     model: str = Field(
@@ -65,7 +52,7 @@ class ClipConfig(_Frozen):
     batch_size: int = Field(64, ge=1, description="Frames a forward pass; does not change results.")
 
 
-class DepthConfig(_Frozen):
+class DepthConfig(Frozen):
     """A monocular depth model of transformers."""
 
     model: str = Field(
@@ -107,7 +94,7 @@ Prompts = Annotated[
 ]
 
 
-class PromptScoresConfig(_Frozen):
+class PromptScoresConfig(Frozen):
     """What pictures are scored for in words, and against what.
 
     The defaults help to look through a store before it is used or shown. They are zero-shot scores of an image-text
@@ -136,7 +123,7 @@ class PromptScoresConfig(_Frozen):
     batch_size: int = Field(4096, ge=1, description="Vectors scored at once; does not change results.")
 
 
-class FramesConfig(_Frozen):
+class FramesConfig(Frozen):
     """How frames are sampled from videos and stored."""
 
     mode: Literal["fps", "keyframes", "all"] = Field("fps", description="Which frames of a video to keep.")
@@ -145,7 +132,7 @@ class FramesConfig(_Frozen):
     quality: int = Field(90, ge=1, le=100, description="JPEG quality (4:2:0).")
 
 
-class AudioConfig(_Frozen):
+class AudioConfig(Frozen):
     """How the sound of audio files and videos is cut into windows and stored."""
 
     window_s: float = Field(10.0, gt=0, le=120, description="Length of a window in seconds.")
@@ -165,7 +152,7 @@ class AudioConfig(_Frozen):
     channels: Literal[1, 2] = Field(1, description="1 mixes all channels into one, 2 into left and right.")
 
 
-class AudioFeaturesConfig(_Frozen):
+class AudioFeaturesConfig(Frozen):
     """Log-mel spectrograms and loudness of windows of sound."""
 
     mels: int = Field(80, ge=8, le=256, description="Mel bands between 0 and 8 kHz: 80, or 128 for Whisper large-v3.")
@@ -181,7 +168,7 @@ class AudioFeaturesConfig(_Frozen):
     batch_size: int = Field(32, ge=1, description="Windows computed at once; does not change results.")
 
 
-class DuplicatesConfig(_Frozen):
+class DuplicatesConfig(Frozen):
     """When the asset duplicates counts frames as duplicates, and what it keeps."""
 
     threshold: float = Field(
@@ -193,7 +180,7 @@ class DuplicatesConfig(_Frozen):
     )
 
 
-class QdrantLayout(_Frozen):
+class QdrantLayout(Frozen):
     """What a Qdrant server keeps of an index in memory, and what on disk. The embedded engine takes no notice."""
 
     m: int = Field(16, ge=4, le=128, description="Links of a point in the graph; twice as many in its lowest layer.")
@@ -205,7 +192,7 @@ class QdrantLayout(_Frozen):
     on_disk: bool = Field(False, description="Whether vectors and payload indexes are read from disk.")
 
 
-class GuardLimits(_Frozen):
+class GuardLimits(Frozen):
     """What a process that decodes untrusted bytes may use."""
 
     memory_mb: int = Field(4096, ge=256, description="Address space of a decoding process, in MiB.")
@@ -216,7 +203,7 @@ class GuardLimits(_Frozen):
     files_per_process: int = Field(256, ge=1, description="Files after which a decoding process is replaced.")
 
 
-class CacheConfig(_Frozen):
+class CacheConfig(Frozen):
     """Where training keeps what it has read, for all processes of a node."""
 
     dir: str | None = Field(
@@ -246,6 +233,9 @@ class Settings(BaseSettings):
     )
     allow_http: bool = Field(False, description="Whether http(s) URIs in lists may be read.")
     watch: Names = Field((), description="URIs that the new-media sensor looks through, again and again.")
+    watch_every_s: int = Field(
+        30, ge=1, description="Seconds from one look to the next; a longer time spares a bucket."
+    )
     watch_settle_s: float = Field(
         30.0, ge=0, description="A watched file that was written to within these seconds may still grow, and waits."
     )
@@ -264,6 +254,8 @@ class Settings(BaseSettings):
         description="Devices that steps lease one each, e.g. cuda:0,cuda:1; default: all that torch sees. "
         "`cpu:0,cpu:1` are logical ones, to try the same without a GPU.",
     )
+    ray: RayConfig = Field(RayConfig(), description="The Ray cluster, for MMFS_EXECUTOR=ray.")
+    k8s: K8sConfig = Field(K8sConfig(), description="Pods, for MMFS_EXECUTOR=k8s.")
     features: Names = Field((), description="Python modules that register features of your own.")
     quarantine_share: float = Field(
         0.05, ge=0, le=1, description="Share of quarantined sources above which the asset check warns."
@@ -288,7 +280,12 @@ class Settings(BaseSettings):
     webhook_url: SecretStr | None = Field(
         None, description="Where failed runs are posted to as JSON, besides the log; a URL with a secret in it is fine."
     )
-    pin_log_days: int = Field(3650, ge=1, description="How long table history is kept, so that pins stay readable.")
+    pin_log_days: int = Field(
+        3650,
+        ge=1,
+        description="How long the Delta library, which knows no pins, keeps table history. Vacuum knows them and keeps "
+        "30 days, and what they need.",
+    )
     clip: ClipConfig = Field(
         ClipConfig(), description="Model of clip_embeddings, text_embeddings, prompt_scores and of queries."
     )

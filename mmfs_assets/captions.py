@@ -5,7 +5,8 @@ import dagster as dg
 from mmfs.ingest import build_captions
 from mmfs.schemas import BASE_TABLES
 from mmfs.settings import Settings
-from mmfs_assets.per_shard import per_shard
+from mmfs_assets.descriptions import described
+from mmfs_assets.per_shard import Results, per_shard
 from mmfs_assets.shard_asset import shard_asset
 from mmfs_resources import StoreResource
 
@@ -16,16 +17,17 @@ def captions(settings: Settings) -> dg.AssetsDefinition:
     @shard_asset(
         settings,
         name="captions",
-        description=BASE_TABLES["captions"].description,
+        description=described("captions"),
+        source=build_captions,
         group="media",
         kinds={"python", "delta"},
         code_version="1",
         reads=["listings", "sources", "raw_media"],
-        deps=["raw_media"],
+        deps=["listings", "raw_media"],
         table=BASE_TABLES["captions"],
     )
-    def build(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def build(context: dg.AssetExecutionContext, store: StoreResource) -> Results:
         opened = store.get()
-        return per_shard(context, opened, lambda shard: build_captions(opened, shard))
+        yield from per_shard(context, opened, lambda shard: build_captions(opened, shard))
 
     return build

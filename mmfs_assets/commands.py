@@ -5,18 +5,21 @@ Importing this module must stay cheap: it happens for every `mmfs` command.
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-app = typer.Typer()
+from mmfs.cli.options import StoreOption
+from mmfs_assets.instance_commands import diagnose, home, say_misfits, ui
 
-StoreOption = Annotated[
-    str | None, typer.Option("--store", help="Directory or s3://bucket/prefix; default: MMFS_STORE or ./data/store.")
-]
+if TYPE_CHECKING:
+    from mmfs.settings import Settings
+
+__all__ = ["app", "diagnose"]
+
+app = typer.Typer()
+app.command()(ui)
+app.command()(home)
 
 
 @app.command()
@@ -27,9 +30,17 @@ def materialize(
     missing: Annotated[
         bool, typer.Option("--missing/--all", help="Only what is missing or stale, or every shard (fresh rows stay).")
     ] = True,
+    launch: Annotated[
+        bool | None,
+        typer.Option(
+            "--launch/--here",
+            help="Hand it to Dagster's daemon as one backfill, or run it in this process; "
+            "default: launch where MMFS_EXECUTOR is ray or k8s.",
+        ),
+    ] = None,
     store: StoreOption = None,
 ) -> None:
-    """Compute what is missing or stale, through Dagster, in this process; say first what that is."""
+    """Compute what is missing or stale, through Dagster; say first what that is."""
     import time
 
     from mmfs.cli.output import console
@@ -42,8 +53,12 @@ def materialize(
     from mmfs_assets.terminal import TerminalWatcher
 
     settings = recorded_settings(store)
+    say_misfits(settings)
     plans = plan_store(Store.open(settings=settings), assets or None, with_break_even=False)
     console.print(f"to do: {summary(plans)}", highlight=False)
+    if launch or (launch is None and settings.executor in ("ray", "k8s")):
+        _launch(settings, assets or None, missing=missing)
+        return
     began = time.perf_counter()
     with open_instance(settings) as instance, TerminalWatcher(console) as watcher:
         done = run(settings, instance, assets=assets, missing=missing, watcher=watcher)
@@ -59,31 +74,30 @@ def materialize(
         raise typer.Exit(1)
 
 
-@app.command()
-def ui(
-    port: Annotated[int, typer.Option(help="Port of the web server, on this machine only.")] = 3000,
-    store: StoreOption = None,
-) -> None:
-    """Open the Dagster UI: web server, daemon and code location, on loopback."""
+def _launch(settings: Settings, assets: list[str] | None, *, missing: bool) -> None:
     from mmfs.cli.output import console
-    from mmfs_assets.home import dagster_home
-    from mmfs_assets.recorded import recorded_settings
+    from mmfs_assets.backfill import launch_missing, require_daemon
+    from mmfs_assets.home import open_instance
 
-    settings = recorded_settings(store)
-    home = dagster_home(settings)
-    url = settings.store if "://" in settings.store else str(Path(settings.store).absolute())
-    console.print(f"http://127.0.0.1:{port}  (history: {home}, store: {url}; stop with Ctrl-C)", highlight=False)
-    os.environ |= {"DAGSTER_HOME": str(home), "MMFS_STORE": url}
-    os.execv(
-        sys.executable,
-        [sys.executable, "-m", "dagster", "dev", "-m", "mmfs_assets.definitions", "-h", "127.0.0.1", "-p", str(port)],
-    )
+    with open_instance(settings) as instance:
+        require_daemon(instance)
+        launched = launch_missing(settings, instance, title="mmfs materialize", assets=assets, missing=missing)
+    if launched:
+        url = (settings.dagster_url or "").rpartition("@")[2].rstrip("/")
+        console.print(
+            f"launched backfill {launched}: {url}/runs/b/{launched} in the UI", highlight=False, soft_wrap=True
+        )
+    else:
+        console.print("nothing to launch: all is fresh, or a backfill works on it already", highlight=False)
 
 
 @app.command()
 def demo(
     media: Annotated[
-        list[Path] | None, typer.Option("--media", help="Your own media instead of rendered scenes (repeatable).")
+        list[str] | None,
+        typer.Option(
+            "--media", help="Folder or s3://bucket/prefix of your own media, for rendered scenes (repeatable)."
+        ),
     ] = None,
     store: StoreOption = None,
     pictures: Annotated[int, typer.Option(min=5, help="Scenes to render as pictures.")] = 256,

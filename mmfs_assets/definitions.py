@@ -3,18 +3,23 @@
 import dagster as dg
 
 from mmfs.settings import Settings
+from mmfs_assets.alerts import failed_runs_sensor
 from mmfs_assets.audio_windows import audio_windows
+from mmfs_assets.automation import automation_sensor
 from mmfs_assets.captions import captions
 from mmfs_assets.checks import checks
 from mmfs_assets.demo_training_run import demo_training_run
 from mmfs_assets.duplicates import duplicates, duplicates_check
-from mmfs_assets.executors import EXECUTOR
+from mmfs_assets.executors import executor_for
 from mmfs_assets.features import feature_assets
+from mmfs_assets.forgotten_retries import forgotten_retries_sensor
 from mmfs_assets.frames import frames
+from mmfs_assets.listings import listings_spec
+from mmfs_assets.maintenance import maintenance_assets, maintenance_job
 from mmfs_assets.qdrant_index import qdrant_index
 from mmfs_assets.raw_media import raw_media
 from mmfs_assets.recorded import recorded_settings
-from mmfs_assets.schedules import nightly, nightly_schedule
+from mmfs_assets.schedules import expected_nightly, nightly, schedules
 from mmfs_assets.sensors import new_media_sensor
 from mmfs_assets.training_runs import training_runs
 from mmfs_resources import (
@@ -24,6 +29,7 @@ from mmfs_resources import (
     QdrantResource,
     StoreResource,
     TrainingLoaderResource,
+    WebhookResource,
 )
 
 
@@ -37,23 +43,37 @@ def definitions_for(settings: Settings) -> dg.Definitions:
         *feature_assets(settings),
         qdrant_index(settings),
     ]
+    maintenance = maintenance_job()
     return dg.Definitions(
-        assets=[*sharded, duplicates(), *demo_training_run(settings), training_runs(settings)],
+        assets=[
+            listings_spec(),
+            *sharded,
+            duplicates(),
+            *demo_training_run(settings),
+            training_runs(settings),
+            *expected_nightly(settings, maintenance_assets()),
+        ],
         asset_checks=[*checks(settings), duplicates_check()],
-        sensors=[new_media_sensor(settings, [asset.key.to_user_string() for asset in sharded])],
-        schedules=[nightly_schedule],
-        jobs=[nightly],
-        executor=EXECUTOR,
+        sensors=[
+            new_media_sensor(settings),
+            automation_sensor(settings, [asset.key.to_user_string() for asset in sharded]),
+            failed_runs_sensor(settings),
+            forgotten_retries_sensor(),
+        ],
+        schedules=schedules(settings, maintenance),
+        jobs=[nightly, maintenance],
+        executor=executor_for(settings),
         resources={
             "store": StoreResource.of(settings),
             "media_source": MediaSourceResource(uris=list(settings.watch)),
             "models": ModelResource(device=settings.device),
-            "gpu": GpuLeaseResource(),
+            "gpu": GpuLeaseResource.of(settings),
             "qdrant": QdrantResource(
                 url=dg.EnvVar("MMFS_QDRANT_URL") if settings.qdrant_url else None,
                 api_key=dg.EnvVar("MMFS_QDRANT_API_KEY") if settings.qdrant_api_key else None,
             ),
             "training": TrainingLoaderResource(),
+            "webhook": WebhookResource(url=dg.EnvVar("MMFS_WEBHOOK_URL") if settings.webhook_url else None),
         },
     )
 

@@ -8,6 +8,7 @@ from mmfs.settings import Settings
 from mmfs.store import Store
 from mmfs_assets.demo_head import COLUMNS, train
 from mmfs_assets.shard_asset import OWNERS
+from mmfs_assets.source_code import source_metadata
 from mmfs_resources import StoreResource, TrainingLoaderResource
 
 PIN_PREFIX = "demo"
@@ -27,12 +28,18 @@ def demo_training_run(settings: Settings) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         name="demo_training_run",
-        description="A small head trained for a few steps on pinned frames, vectors, depth and captions.",
+        description=(
+            "A small head trained for a few steps on pinned frames, vectors, depth and captions.\n\n"
+            "Pins what is materialized under a name of its own, so that what was trained on never changes, loads the "
+            "pin and trains. It shows the way from the store to a training run; real ones run elsewhere and report to "
+            "`training_runs`.\n\n**Next:** `mmfs pins` shows what was fixed, `mmfs runs` what was read."
+        ),
         group_name="training",
         kinds={"pytorch"},
         owners=OWNERS,
         code_version="1",
         deps=tables,
+        metadata=source_metadata(train),
     )
     def build(
         context: dg.AssetExecutionContext,

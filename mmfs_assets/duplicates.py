@@ -15,10 +15,12 @@ from mmfs.errors import MmfsError
 from mmfs.schemas import BASE_TABLES
 from mmfs.store import Store
 from mmfs.store.origin import committing_as
+from mmfs_assets.descriptions import described
 from mmfs_assets.metadata import outcome_metadata, table_metadata
 from mmfs_assets.outcome import Outcome
 from mmfs_assets.shard_asset import OWNERS
 from mmfs_assets.shard_asset import READS as READS_KEY
+from mmfs_assets.source_code import source_metadata
 from mmfs_assets.table_schema import column_schema
 from mmfs_resources import StoreResource
 
@@ -28,7 +30,7 @@ def duplicates() -> dg.AssetsDefinition:
 
     @dg.asset(
         name=TABLE,
-        description=BASE_TABLES[TABLE].description,
+        description=described(TABLE),
         group_name="curation",
         kinds={"python", "delta"},
         owners=OWNERS,
@@ -38,6 +40,7 @@ def duplicates() -> dg.AssetsDefinition:
             READS_KEY: list(READS),
             "dagster/table_name": TABLE,
             "dagster/column_schema": column_schema(BASE_TABLES[TABLE]),
+            **source_metadata(update_duplicates),
         },
     )
     def build(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]

@@ -1,25 +1,23 @@
 """One asset for each registered feature: those that ship and those of your own."""
 
-from collections.abc import Sequence
-
 import dagster as dg
 
 from mmfs.errors import ModelError
 from mmfs.features.code.reach import reached
 from mmfs.features.feature import FeatureSpec
 from mmfs.features.fingerprint import static_fingerprint
-from mmfs.features.preview import contact_sheet_of
 from mmfs.features.registry import instantiate, registered
 from mmfs.features.runner import run_feature
 from mmfs.features.tablespec import table_of
 from mmfs.features.versions import library_versions
 from mmfs.schemas import TableSpec
 from mmfs.settings import Settings
-from mmfs.store import Store
-from mmfs_assets.metadata import code_metadata, picture
-from mmfs_assets.per_shard import per_shard
+from mmfs_assets.descriptions import described_feature
+from mmfs_assets.leasing import leased
+from mmfs_assets.per_shard import Results, per_shard
 from mmfs_assets.progress import shard_progress
 from mmfs_assets.shard_asset import shard_asset
+from mmfs_assets.source_code import reached_metadata
 from mmfs_resources import GpuLeaseResource, ModelResource, StoreResource
 
 
@@ -36,7 +34,9 @@ def feature_asset(spec: FeatureSpec, settings: Settings) -> dg.AssetsDefinition:
     @shard_asset(
         settings,
         name=spec.table,
-        description=spec.description,
+        description=described_feature(spec.cls, table),
+        source=spec.cls,
+        metadata=reached_metadata(reached(spec.cls)),
         group="features",
         kinds={"pytorch", "delta"},
         code_version=code_version,
@@ -47,20 +47,20 @@ def feature_asset(spec: FeatureSpec, settings: Settings) -> dg.AssetsDefinition:
     )
     def build(
         context: dg.AssetExecutionContext, store: StoreResource, models: ModelResource, gpu: GpuLeaseResource
-    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    ) -> Results:
         opened = store.get()
         feature = models.feature(opened, spec.table)
-        wanted = models.wanted_device(opened.settings) if spec.cls.needs_gpu else "cpu"
-        with gpu.lease(wanted) as device:
-            return per_shard(
+        wanted = models.wanted_device(opened.settings) if spec.cls.needs_gpu else None
+        with leased(context, gpu, wanted) as device:
+            yield from per_shard(
                 context,
                 opened,
                 lambda shard: run_feature(
-                    opened, feature, shard, device=device, progress=shard_progress(context, shard)
+                    opened, feature, shard, device=device.device, progress=shard_progress(context, shard)
                 ),
-                extra=lambda shards: {
-                    **picture(_preview(opened, spec.table, shards), f"{spec.table} of this run"),
-                    **code_metadata(reached(spec.cls), library_versions()),
+                extra=lambda _: {
+                    "libraries": dict(library_versions()),
+                    **({"leased_device": device.name} if wanted else {}),
                 },
             )
 
@@ -78,7 +78,3 @@ def _static_facts(spec: FeatureSpec, settings: Settings) -> tuple[str, TableSpec
         return static_fingerprint(feature)[:16], table_of(feature)
     except ModelError:
         return "model-not-found", None
-
-
-def _preview(store: Store, table: str, shards: Sequence[str]) -> bytes | None:
-    return contact_sheet_of(store, table, shards) if store.tables.spec(table).blob else None

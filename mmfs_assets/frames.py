@@ -2,12 +2,11 @@
 
 import dagster as dg
 
-from mmfs.features.preview import contact_sheet_of
 from mmfs.ingest import build_frames, frames_fingerprint
 from mmfs.schemas import BASE_TABLES
 from mmfs.settings import Settings
-from mmfs_assets.metadata import picture
-from mmfs_assets.per_shard import per_shard
+from mmfs_assets.descriptions import described
+from mmfs_assets.per_shard import Results, per_shard
 from mmfs_assets.progress import shard_progress
 from mmfs_assets.shard_asset import shard_asset
 from mmfs_resources import StoreResource
@@ -19,7 +18,8 @@ def frames(settings: Settings) -> dg.AssetsDefinition:
     @shard_asset(
         settings,
         name="frames",
-        description=BASE_TABLES["frames"].description,
+        description=described("frames"),
+        source=build_frames,
         group="media",
         kinds={"python", "delta", "ffmpeg"},
         code_version=frames_fingerprint(settings.frames)[:16],
@@ -27,13 +27,12 @@ def frames(settings: Settings) -> dg.AssetsDefinition:
         deps=["raw_media"],
         table=BASE_TABLES["frames"],
     )
-    def build(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def build(context: dg.AssetExecutionContext, store: StoreResource) -> Results:
         opened = store.get()
-        return per_shard(
+        yield from per_shard(
             context,
             opened,
             lambda shard: build_frames(opened, shard, progress=shard_progress(context, shard)),
-            extra=lambda shards: picture(contact_sheet_of(opened, "frames", shards), "frames of this run"),
         )
 
     return build

@@ -7,20 +7,13 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from mmfs.errors import SettingsError
 from mmfs.settings import Settings
-from mmfs.store import Store
-from mmfs_assets import demo_training_run, duplicates
-from mmfs_assets.definitions import definitions_for
-from mmfs_assets.freshness import shard_needs
 from mmfs_assets.metadata import ROWS_ADOPTED, ROWS_COMPUTED, SECONDS
-from mmfs_assets.orphans import end_orphans, process_tag
-from mmfs_assets.partitions import add_missing_shards, shards_of
+from mmfs_assets.orphans import process_tag
+from mmfs_assets.planning import make_plan, still_stale
 from mmfs_assets.runs import PlannedRun, plan_runs
 from mmfs_assets.watch import Silent, Watcher
 
-#: Of the assets without partitions: whether they hold what a run would make now.
-_IS_CURRENT = {"duplicates": duplicates.is_current, "demo_training_run": demo_training_run.is_current}
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -63,38 +56,20 @@ def materialize(
     Raises:
         SettingsError: There is no such asset.
     """
-    store = Store.open(settings=settings)
-    definitions = definitions_for(store.settings)
-    job = definitions.resolve_implicit_global_asset_job_def()
-    graph = definitions.resolve_asset_graph()
-    order = [key.to_user_string() for key in graph.toposorted_asset_keys if graph.get(key).is_executable]
-    chosen = _chosen(order, assets)
-    end_orphans(instance)
-    shards = shards_of(store)
-    add_missing_shards(instance, shards)
-
-    sharded = [asset for asset in chosen if graph.get(dg.AssetKey(asset)).is_partitioned]
-    needs = (
-        shard_needs(instance, store, graph, sharded, shards)
-        if missing
-        else {shard: dict.fromkeys(sharded, "asked for") for shard in shards}
-    )
-    partitions = [shard for shard in instance.get_dynamic_partitions("shard") if shard in set(shards)]
+    plan = make_plan(settings, instance, assets=assets, missing=missing)
+    job = plan.definitions.resolve_implicit_global_asset_job_def()
     done = Materialized()
-    runs = plan_runs(needs, partitions=partitions, assets=sharded, shards_per_run=store.settings.shards_per_run)
-    for run in runs:
+    for run in plan_runs(
+        plan.needs,
+        partitions=instance.get_dynamic_partitions("shard"),
+        assets=plan.sharded,
+        shards_per_run=plan.store.settings.shards_per_run,
+    ):
         _execute(job, instance, run, done, watcher or Silent())
-    for asset in chosen:
-        if asset not in sharded and shards and not (missing and _IS_CURRENT[asset](instance, store)):
+    for asset in plan.stale:
+        if not missing or still_stale(plan, instance, asset):
             _execute(job, instance, PlannedRun((), (asset,)), done, watcher or Silent())
     return done
-
-
-def _chosen(order: Sequence[str], assets: Sequence[str] | None) -> list[str]:
-    unknown = sorted(set(assets or ()) - set(order))
-    if unknown:
-        raise SettingsError(f"there is no asset {unknown[0]!r}", mend="assets: " + ", ".join(order))
-    return [asset for asset in order if not assets or asset in assets]
 
 
 def _execute(
@@ -114,9 +89,14 @@ def _execute(
         raise_on_error=False,
     )
     watcher.ended(run, success=result.success)
-    for event in result.all_events:
-        if event.is_step_materialization and event.asset_key:
-            _add(done, event.asset_key.to_user_string(), event.step_materialization_data.materialization)
+    # The last event of a shard counts: one that keeps its data version follows another.
+    made = {
+        (event.asset_key.to_user_string(), event.partition): event.step_materialization_data.materialization
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key
+    }
+    for (asset, _), materialization in made.items():
+        _add(done, asset, materialization)
     if not result.success:
         done.failures[run_id] = [_failure_text(event) for event in result.all_events if event.is_step_failure] or [
             "the run failed before its first step; see the run in the UI"

@@ -1,11 +1,14 @@
-"""What a materialization tells people: rows, rates, bytes, the table's columns."""
+"""What a materialization tells people: rows, rates, what the rows are like, bytes."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
+from mmfs.errors import MmfsError
+from mmfs.features.figures import shard_figures
+from mmfs.features.preview import contact_sheet_of
 from mmfs.store import Store
 from mmfs_assets.outcome import Outcome
 from mmfs_assets.table_schema import column_schema
@@ -14,15 +17,17 @@ from mmfs_assets.table_schema import column_schema
 ROWS_COMPUTED, ROWS_ADOPTED = "rows_computed", "rows_adopted"
 #: Figure of the wall time.
 SECONDS = "seconds"
-#: What a picture may take in the event log, as base64.
-PICTURE_BYTES = 48_000
-_NAMES = 40
+#: A picture of what a shard holds.
+PREVIEW = "preview"
 
 
 def outcome_metadata(outcome: Outcome) -> dict[str, Any]:
     """Figures of a shard, or of a run."""
     working = outcome.seconds - outcome.load_s
-    rates = {"rows_per_s": round(outcome.computed / working, 2)} if outcome.computed and working > 0 else {}
+    rates: dict[str, float] = {}
+    if outcome.computed and working > 0:
+        rates = {"rows_per_s": round(outcome.computed / working, 2)}
+        rates["bytes_written_per_s"] = round(outcome.bytes_written / working)
     return {
         "state": outcome.state,
         "rows": outcome.rows,
@@ -30,16 +35,16 @@ def outcome_metadata(outcome: Outcome) -> dict[str, Any]:
         "rows_carried": outcome.carried,
         "quarantined": outcome.quarantined,
         SECONDS: round(outcome.seconds, 3),
-        "bytes_written": outcome.bytes_written,
-        "digest": outcome.digest,
         **rates,
+        "bytes_written": outcome.bytes_written,
         **(outcome.model.metadata() if outcome.model else {}),
+        "digest": outcome.digest,
     }
 
 
 def table_metadata(store: Store, table: str) -> dict[str, Any]:
     """The whole table: rows, bytes, version, columns. Reads the Delta log alone."""
-    if table not in store.tables.names():
+    if table not in store.tables:
         return {}
     files = store.tables.files(table)
     return {
@@ -50,26 +55,23 @@ def table_metadata(store: Store, table: str) -> dict[str, Any]:
     }
 
 
-def code_metadata(names: Sequence[str], libraries: Mapping[str, str]) -> Mapping[str, dg.MetadataValue]:
-    """The code and libraries that computed.
+def rows_metadata(store: Store, table: str, shard: str) -> dict[str, Any]:
+    """What the rows of a shard are like: figures that the UI draws over shards, and a contact sheet of blobs.
 
-    Args:
-        names: Code whose edit makes rows stale, as ``module:name``.
-        libraries: Versions by name.
+    What cannot be read is said here and does not fail the run: its rows are committed, and checks find them.
     """
-    listed = [f"- `{name}`" for name in names[:_NAMES]]
-    if len(names) > _NAMES:
-        listed.append(f"- and {len(names) - _NAMES} more: `mmfs plan --why`")
-    return {"reached_code": dg.MetadataValue.md("\n".join(listed)), "libraries": dg.MetadataValue.json(dict(libraries))}
+    try:
+        sheet = contact_sheet_of(store, table, shard) if _has_blobs(store, table) else None
+        return {**shard_figures(store, table, shard), **_picture(sheet, f"{table} of shard {shard}")}
+    except MmfsError as error:
+        return {PREVIEW: str(error)}
 
 
-def picture(jpeg: bytes | None, caption: str) -> Mapping[str, dg.MetadataValue]:
-    """A picture in the event log; nothing where there is none or it would be too large.
+def _has_blobs(store: Store, table: str) -> bool:
+    return table in store.tables and store.tables.spec(table).blob is not None
 
-    Args:
-        caption: What it shows. Must not come from media: Markdown would be interpreted.
-    """
+
+def _picture(jpeg: bytes | None, caption: str) -> Mapping[str, dg.MetadataValue]:
+    """A picture in the event log. The caption must not come from media: Markdown would be interpreted."""
     encoded = base64.b64encode(jpeg or b"").decode()
-    if not encoded or len(encoded) > PICTURE_BYTES:
-        return {}
-    return {"preview": dg.MetadataValue.md(f"![{caption}](data:image/jpeg;base64,{encoded})")}
+    return {PREVIEW: dg.MetadataValue.md(f"![{caption}](data:image/jpeg;base64,{encoded})")} if encoded else {}

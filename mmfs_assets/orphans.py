@@ -18,12 +18,17 @@ def end_orphans(instance: dg.DagsterInstance) -> list[str]:
     """Fail unfinished runs of processes of this machine that are gone, and free their pool slots; their run ids."""
     ended = []
     for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
-        host, _, process = run.tags.get(PROCESS_TAG, "").partition(":")
-        if host == socket.gethostname() and not _is_alive(*process.split(":")):
+        if is_orphan(run):
             instance.report_run_failed(run, "the process that executed this run is gone")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             ended.append(run.run_id)
     return ended
+
+
+def is_orphan(run: dg.DagsterRun) -> bool:
+    """Whether a process of this machine executed it, and is gone."""
+    host, _, process = run.tags.get(PROCESS_TAG, "").partition(":")
+    return host == socket.gethostname() and not _is_alive(*process.split(":"))
 
 
 _UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]

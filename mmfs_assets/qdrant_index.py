@@ -7,9 +7,11 @@ import dagster as dg
 from mmfs.features.registry import registered
 from mmfs.schemas import BASE_TABLES, GRAIN_TABLES
 from mmfs.search.build import build_index
+from mmfs.search.figures import index_figures
 from mmfs.settings import Settings
+from mmfs_assets.descriptions import described
 from mmfs_assets.outcome import Outcome
-from mmfs_assets.per_shard import all_shards
+from mmfs_assets.per_shard import Results, all_shards
 from mmfs_assets.shard_asset import shard_asset
 from mmfs_resources import QdrantResource, StoreResource
 
@@ -31,24 +33,25 @@ def qdrant_index(settings: Settings) -> dg.AssetsDefinition:
     @shard_asset(
         settings,
         name="qdrant_index",
-        description=BASE_TABLES["qdrant_index"].description,
+        description=described("qdrant_index"),
+        source=build_index,
         group="search",
         kinds={"qdrant"},
         code_version="1",
         reads=read_tables(settings),
-        deps=spaces(settings),
+        deps=read_tables(settings),
         table=BASE_TABLES["qdrant_index"],
         pool="index",
     )
-    def build(context: dg.AssetExecutionContext, store: StoreResource, qdrant: QdrantResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def build(context: dg.AssetExecutionContext, store: StoreResource, qdrant: QdrantResource) -> Results:
         opened = store.get()
         engine = qdrant.engine(opened)
 
         def publish(shards: Sequence[str]) -> Mapping[str, Outcome]:
-            computed = [space for space in spaces(opened.settings) if space in opened.tables.names()]
+            computed = [space for space in spaces(opened.settings) if space in opened.tables]
             built = [build_index(opened, space, shards, engine=engine) for space in computed]
             return {shard: Outcome.of(*(reports[shard] for reports in built if shard in reports)) for shard in shards}
 
-        return all_shards(context, opened, publish)
+        yield from all_shards(context, opened, publish, extra=lambda shard: index_figures(opened, shard))
 
     return build

@@ -7,28 +7,31 @@ import dagster as dg
 from mmfs.ingest import register_media
 from mmfs.schemas import BASE_TABLES
 from mmfs.settings import Settings
-from mmfs_assets.per_shard import per_shard
+from mmfs_assets.descriptions import described
+from mmfs_assets.per_shard import Results, per_shard
 from mmfs_assets.progress import shard_progress
 from mmfs_assets.shard_asset import shard_asset
 from mmfs_resources import StoreResource
 
 
 def raw_media(settings: Settings) -> dg.AssetsDefinition:
-    """The asset at the root of the lineage."""
+    """The asset that looks into every listed file."""
 
     @shard_asset(
         settings,
         name="raw_media",
-        description=BASE_TABLES["raw_media"].description,
+        description=described("raw_media"),
+        source=register_media,
         group="media",
         kinds={"python", "delta"},
         code_version="1",
         reads=["listings"],
+        deps=["listings"],
         table=BASE_TABLES["raw_media"],
     )
-    def build(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def build(context: dg.AssetExecutionContext, store: StoreResource) -> Results:
         opened = store.get()
-        return per_shard(
+        yield from per_shard(
             context,
             opened,
             lambda shard: register_media(

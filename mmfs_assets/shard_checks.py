@@ -1,25 +1,34 @@
 """Asset checks made of functions that look at one shard.
 
 A check looks at the shards of its run, and again at those that failed the last time: it turns green only when they are
-mended. Run by itself, it looks at all shards.
+mended. Run by itself, it looks at all shards that are materialized; what is missing is not wrong.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
 from mmfs.errors import MmfsError
 from mmfs.store import Store
+from mmfs.store.problem import Problem
 from mmfs_assets.partitions import shards_of
 from mmfs_resources import StoreResource
 
-#: Lists what is wrong in a shard, in words; nothing when all is well.
-Problems = Callable[[Store, str], list[str]]
+#: Lists what is wrong in a shard; nothing when all is well.
+Problems = Callable[[Store, str], list[Problem]]
 
 _FAILING = "failing_shards"
-_SHOWN = 20
+#: Problems in the one line that lists of checks show, and in the table below it.
+_SAID, _LISTED = 3, 100
+_COLUMNS = [
+    dg.TableColumn("shard", "string", "Partition."),
+    dg.TableColumn("problem", "string", "What is wrong."),
+    dg.TableColumn("count", "int", "Rows or files concerned."),
+    dg.TableColumn("first", "string", "Keys or files, for `mmfs show`."),
+]
 
 
 @dataclass(frozen=True)
@@ -28,19 +37,28 @@ class ShardCheck:
 
     Attributes:
         name: What holds when it passes, as a snake_case sentence.
+        about: What is compared, in a sentence or two.
+        mend: What to do when it fails.
         problems: Lists what is wrong in a shard.
         severity: WARN where the data are still right.
     """
 
     name: str
+    about: str
+    mend: str
     problems: Problems
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+
+    @property
+    def description(self) -> str:
+        """What people read before they know whether it passed."""
+        return f"{self.about}\n\n**When it fails:** {self.mend}"
 
 
 def shard_checks(asset: str, *checks: ShardCheck) -> dg.AssetChecksDefinition:
     """The checks of one asset, as one step."""
     key = dg.AssetKey(asset)
-    specs = [dg.AssetCheckSpec(check.name, asset=key, description=_sentence(check.name)) for check in checks]
+    specs = [dg.AssetCheckSpec(check.name, asset=key, description=check.description) for check in checks]
 
     @dg.multi_asset_check(name=f"{asset}_checks", specs=specs, can_subset=True)
     def run_checks(context: dg.AssetCheckExecutionContext, store: StoreResource) -> Iterator[dg.AssetCheckResult]:
@@ -54,23 +72,55 @@ def shard_checks(asset: str, *checks: ShardCheck) -> dg.AssetChecksDefinition:
 
 
 def _result(key: dg.AssetCheckKey, check: ShardCheck, store: Store, shards: list[str]) -> dg.AssetCheckResult:
-    found = {shard: texts for shard in shards if (texts := _problems(check, store, shard))}
-    lines = [f"{shard}: {text}" for shard, texts in found.items() for text in texts]
+    found = {shard: problems for shard in shards if (problems := _problems(check, store, shard))}
+    figures: dict[str, Any] = {"shards": len(shards), "shards_failing": len(found)}
+    if not found:
+        return dg.AssetCheckResult(
+            asset_key=key.asset_key,
+            check_name=key.name,
+            passed=True,
+            description=f"holds in {_counted(len(shards))}",
+            metadata=figures,
+        )
     return dg.AssetCheckResult(
         asset_key=key.asset_key,
         check_name=key.name,
-        passed=not found,
+        passed=False,
         severity=check.severity,
-        description="; ".join(lines[:_SHOWN]) or f"holds in {len(shards)} shards",
-        metadata={"shards": len(shards), _FAILING: list(found)},
+        description=f"{len(found)} of {_counted(len(shards))} fail. {_said(found)}. Mend: {check.mend}",
+        metadata={**figures, "problems": _table(found), _FAILING: list(found)},
     )
 
 
-def _problems(check: ShardCheck, store: Store, shard: str) -> list[str]:
+def _problems(check: ShardCheck, store: Store, shard: str) -> list[Problem]:
     try:
-        return check.problems(store, shard)
+        with store.tables.one_moment():
+            return check.problems(store, shard)
     except MmfsError as error:
-        return [str(error)]
+        return [Problem(str(error), 1)]
+
+
+def _worst_first(found: Mapping[str, list[Problem]]) -> list[tuple[str, Problem]]:
+    pairs = [(shard, problem) for shard, problems in found.items() for problem in problems]
+    return sorted(pairs, key=lambda pair: -pair[1].count)
+
+
+def _said(found: Mapping[str, list[Problem]]) -> str:
+    pairs = _worst_first(found)
+    more = f"; and {len(pairs) - _SAID} more, see `problems`" if len(pairs) > _SAID else ""
+    return "; ".join(f"{shard}: {problem}" for shard, problem in pairs[:_SAID]) + more
+
+
+def _table(found: Mapping[str, list[Problem]]) -> dg.TableMetadataValue:
+    rows: list[dict[str, str | int | float | bool | None]] = [
+        {"shard": shard, "problem": problem.what, "count": problem.count, "first": ", ".join(problem.examples)}
+        for shard, problem in _worst_first(found)[:_LISTED]
+    ]
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], dg.TableSchema(_COLUMNS))
+
+
+def _counted(shards: int) -> str:
+    return f"{shards} shard" if shards == 1 else f"{shards} shards"
 
 
 def _shards(context: dg.AssetCheckExecutionContext, store: Store, key: dg.AssetCheckKey) -> list[str]:
@@ -80,7 +130,7 @@ def _shards(context: dg.AssetCheckExecutionContext, store: Store, key: dg.AssetC
     elif "dagster/asset_partition_range_start" in tags:
         of_run = list(context.partition_keys)
     else:
-        return shards_of(store)
+        return sorted(set(shards_of(store)) & context.instance.get_materialized_partitions(key.asset_key))
     return sorted({*of_run, *_failed_before(context.instance, key)})
 
 
@@ -89,10 +139,6 @@ def _failed_before(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> list[
         key, limit=1, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
     ):
         event = record.event.dagster_event if record.event else None
-        value = event.asset_check_evaluation_data.metadata[_FAILING].value if event else []
-        return [str(shard) for shard in value] if isinstance(value, list) else []
+        known = event.asset_check_evaluation_data.metadata.get(_FAILING) if event else None
+        return [str(shard) for shard in known.value] if known and isinstance(known.value, list) else []
     return []
-
-
-def _sentence(name: str) -> str:
-    return name.replace("_", " ").capitalize() + "."

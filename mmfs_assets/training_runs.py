@@ -5,6 +5,7 @@ import dagster as dg
 from mmfs.features.registry import registered
 from mmfs.schemas import BASE_TABLES
 from mmfs.settings import Settings
+from mmfs_assets.descriptions import described
 from mmfs_assets.shard_asset import OWNERS
 from mmfs_assets.table_schema import column_schema
 
@@ -21,9 +22,6 @@ def training_runs(settings: Settings) -> dg.AssetSpec:
         group_name="training",
         kinds={"pytorch", "delta"},
         owners=OWNERS,
-        description=(
-            "Training runs, as their loaders reported them: pin, selection, table versions, and where they stand. "
-            "Set MMFS_DAGSTER_URL where training runs. The data version is the id of the pin."
-        ),
+        description=described(NAME),
         metadata={"dagster/table_name": NAME, "dagster/column_schema": column_schema(table)},
     )

@@ -6,6 +6,7 @@ from mmfs_resources.models import ModelResource
 from mmfs_resources.qdrant import QdrantResource
 from mmfs_resources.store import StoreResource
 from mmfs_resources.training_loader import TrainingLoaderResource
+from mmfs_resources.webhook import WebhookResource
 
 __all__ = [
     "GpuLeaseResource",
@@ -14,4 +15,5 @@ __all__ = [
     "QdrantResource",
     "StoreResource",
     "TrainingLoaderResource",
+    "WebhookResource",
 ]

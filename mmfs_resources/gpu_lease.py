@@ -3,84 +3,131 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
 
 from mmfs.errors import SettingsError
+from mmfs.settings import Settings
+from mmfs_resources.devices import NO_DEVICE, Leased, assigned_by_ray, candidates
 
-_POLL_S = 0.2
+#: How long to wait before looking again: first, and at most.
+_POLL_S = (0.005, 0.25)
+
+
+@dataclass(frozen=True)
+class _Held:
+    device: str
+    by: str
 
 
 class GpuLeaseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Hands out devices, one holder each. The pool ``gpu`` limits how many steps run; the lease says where.
 
-    A lease is a file lock: the system frees it when its holder ends, however it ends.
+    A lease is a file lock: the system frees it when its holder ends, however it ends. It holds among processes of one
+    user that share the directory. A step on Ray takes the device that Ray gave it, and locks nothing.
     """
 
     devices: list[str] = Field(
-        default_factory=list, description="Devices to lease, e.g. cuda:0, cuda:1; default: all that torch sees."
+        default_factory=list,
+        description="Devices to lease, e.g. cuda:0, cuda:1; default: all that torch sees. cpu:0 is a logical one.",
     )
+    required: bool = Field(default=False, description="Whether `auto` may not fall back to the CPU.")
     directory: str | None = Field(default=None, description="Where lock files lie; default: the temporary directory.")
     timeout_s: float = Field(default=24 * 3600.0, gt=0, description="How long to wait for a free device.")
 
+    @classmethod
+    def of(cls, settings: Settings) -> GpuLeaseResource:
+        """The lease for these settings."""
+        return cls(devices=list(settings.gpus), required=settings.executor == "gpu_box")
+
     @contextmanager
-    def lease(self, wanted: str) -> Iterator[str]:
+    def lease(
+        self, wanted: str, *, holder: str = "", say: Callable[[str], object] = lambda _: None
+    ) -> Iterator[Leased]:
         """Hold a device.
 
         Args:
-            wanted: ``auto`` or ``cuda`` for any of the devices, ``cuda:N`` for that one, ``cpu`` for none (no lock).
+            wanted: ``auto`` or ``cuda`` for any of the devices, ``cuda:N`` for that one, ``cpu`` for a logical device
+                where there are such, else for none (no lock).
+            holder: Who asks; those who wait are told it.
+            say: Is told who is waited for, and for how long.
 
         Yields:
-            The device: ``cpu`` or ``cuda:N``.
+            The device.
 
         Raises:
-            SettingsError: No device became free in time.
+            SettingsError: There is no such device, or none became free in time.
         """
-        candidates = self._candidates(wanted)
-        if candidates == ["cpu"]:
-            yield "cpu"
+        if given := assigned_by_ray(wanted):
+            yield given
             return
-        device, descriptor = self._take(candidates)
+        among = candidates(wanted, self.devices, required=self.required)
+        if not among:
+            yield NO_DEVICE
+            return
+        device, descriptor = self._take(among, holder, say)
         try:
-            yield device
+            yield Leased(device, "cpu" if device.startswith("cpu") else device)
         finally:
             os.close(descriptor)
 
-    def _candidates(self, wanted: str) -> list[str]:
-        if wanted not in ("auto", "cuda"):
-            return [wanted]
-        if self.devices:
-            return list(self.devices)
-        if wanted == "auto" and not Path("/dev/nvidia0").exists():
-            return ["cpu"]  # without importing torch, which a run with nothing to compute does not need
-        import torch
-
-        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        return [f"cuda:{number}" for number in range(found)] or ["cpu" if wanted == "auto" else wanted]
-
-    def _take(self, candidates: Sequence[str]) -> tuple[str, int]:
+    def _take(self, among: Sequence[str], holder: str, say: Callable[[str], object]) -> tuple[str, int]:
         folder = Path(self.directory or Path(tempfile.gettempdir()) / f"mmfs-gpu-lease-{os.getuid()}")
         folder.mkdir(parents=True, exist_ok=True)
-        deadline = time.monotonic() + self.timeout_s
+        began = time.monotonic()
+        pause_s = _POLL_S[0]
+        said: list[_Held] = []
         while True:
-            for device in candidates:
-                descriptor = os.open(folder / f"{device.replace(':', '-')}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = []
+            for device in among:
+                path = folder / f"{device.replace(':', '-')}.lock"
+                descriptor = _locked(path)
+                if descriptor is not None:
+                    os.ftruncate(descriptor, 0)
+                    os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "holder": holder}).encode(), 0)
+                    waited_s = time.monotonic() - began
+                    if said:
+                        say(f"got {device} after {waited_s:.1f} s")
                     return device, descriptor
-                except BlockingIOError:
-                    os.close(descriptor)
-            if time.monotonic() >= deadline:
+                held.append(_Held(device, _holder(path)))
+            text = "; ".join(f"{one.device} is held by {one.by}" for one in held)
+            if held != said:
+                say(f"waiting for a device: {text}")
+                said = held
+            if time.monotonic() - began >= self.timeout_s:
                 raise SettingsError(
-                    f"no device of {', '.join(candidates)} became free in {self.timeout_s:g} s",
+                    f"no device of {', '.join(among)} became free in {self.timeout_s:g} s: {text}",
                     where=str(folder),
-                    mend="wait for the steps that hold them, or set MMFS_DEVICE=cpu",
+                    mend="wait for what holds them, or set MMFS_DEVICE=cpu",
                 )
-            time.sleep(_POLL_S)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _POLL_S[1])
+
+
+def _locked(path: Path) -> int | None:
+    """A descriptor that holds the lock of the file; None where another has it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _holder(path: Path) -> str:
+    """Who wrote into a lock file last; that is its holder but for a moment after the lock was taken."""
+    try:
+        said = json.loads(path.read_text())
+        return f"process {said['pid']}" + (f" ({said['holder']})" if said["holder"] else "")
+    except (OSError, ValueError, KeyError, TypeError):
+        return "a process that has not said its name"

@@ -5,25 +5,26 @@ from __future__ import annotations
 import dagster as dg
 from pydantic import Field
 
-from mmfs.ingest import Listing, list_sources
+from mmfs.ingest import Page, look_page
 from mmfs.settings import Settings
 
 
 class MediaSourceResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Lists the watched places."""
+    """Looks through the watched places, a page at a time."""
 
     uris: list[str] = Field(
         default_factory=list,
         description="Directories, globs, s3:// prefixes or lists of URIs to look at; default: MMFS_WATCH.",
     )
 
-    def look(self, settings: Settings) -> Listing:
-        """Everything the watched places hold now; no media byte is read.
+    def look(self, settings: Settings, cursor: str | None, *, now_us: int) -> Page:
+        """The next page of the watched places; no media byte is read.
 
-        Raises:
-            IngestError: A place does not exist or may not be read.
+        Args:
+            cursor: What the last page gave; None: begin with the first place.
+            now_us: Microseconds since 1970: files that were written to just before wait.
         """
-        return list_sources(self.watched(settings), settings)
+        return look_page(self.watched(settings), settings, cursor, now_us=now_us)
 
     def watched(self, settings: Settings) -> tuple[str, ...]:
         """The watched places."""

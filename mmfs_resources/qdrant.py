@@ -22,7 +22,7 @@ class QdrantResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The engine for this store.
 
         Raises:
-            SearchError: The server does not answer, or the embedded engine cannot work on this store.
+            SearchError: The server does not answer.
         """
         if self.url:
             from mmfs.search.server import ServerEngine

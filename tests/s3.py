@@ -77,6 +77,16 @@ class S3Server:
         order = {"share": share, "faults": faults or FAULTS, "only": only, "seed": seed}
         self._request("POST", "/_proxy", json.dumps(order))
 
+    def refuse(self, part: str, *, method: str = "", status: int = 403, code: str = "AccessDenied") -> None:
+        """From now on requests whose path has this in it are refused, until the server is told anything else.
+
+        Args:
+            part: For instance ``list-type=2`` for lists, or the name of an object.
+            method: Only requests by this method; all by default.
+        """
+        order = {"share": 0.0, "faults": [], "only": "", "seed": 0, "refusals": [(method, part, status, code)]}
+        self._request("POST", "/_proxy", json.dumps(order))
+
     def count_anew(self) -> None:
         """Break nothing, and forget what was counted."""
         self.break_reads(0.0)

@@ -24,6 +24,8 @@ _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"
 
 _lock = threading.Lock()
 _order: dict[str, Any] = {"share": 0.0, "faults": [], "only": "", "seed": 0}
+#: What is refused, as (method, part of the path, status, code); an empty method is any.
+_refusals: list[tuple[str, str, int, str]] = []
 _counts: dict[str, Counter[str]] = {"bytes_sent": Counter(), "requests": Counter(), "broken": Counter()}
 _draws = random.Random(0)
 
@@ -37,6 +39,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path == "/_proxy":
             self._control(body)
+            return
+        if (refusal := self._refusal()) is not None:
+            self._refuse(*refusal)
             return
         status, headers, data = self._forward(body)
         fault = self._fault()
@@ -88,6 +93,16 @@ class _Handler(BaseHTTPRequestHandler):
             _counts["broken"][fault or ""] += 1 if fault else 0
             return fault
 
+    def _refusal(self) -> tuple[int, str] | None:
+        with _lock:
+            fitting = (one for one in _refusals if one[0] in {"", self.command} and one[1] in self.path)
+            return next(((status, code) for _, _, status, code in fitting), None)
+
+    def _refuse(self, status: int, code: str) -> None:
+        """As S3 does: with a document that names the reason."""
+        said = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code}</Message></Error>"
+        self._answer(status, {"Content-Type": "application/xml"}, said.encode())
+
     def _wait_for_the_client_to_leave(self) -> None:
         with suppress(OSError):
             self.connection.recv(1)
@@ -97,6 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
         with _lock:
             if self.command == "POST":
                 _order.update(json.loads(body))
+                _refusals[:] = [tuple(one) for one in _order.pop("refusals", [])]
                 _draws.seed(_order["seed"])
                 for counter in _counts.values():
                     counter.clear()

@@ -64,16 +64,19 @@ def rendered_media(
     return folder, True
 
 
-def own_media(folders: Sequence[Path]) -> list[str]:
-    """The user's folders, checked.
+def own_media(places: Sequence[str | Path]) -> list[str]:
+    """The user's folders and buckets; folders are checked, buckets are when they are listed.
 
     Raises:
-        IngestError: One does not exist.
+        IngestError: A folder does not exist.
     """
-    for folder in folders:
-        if not folder.exists():
-            raise IngestError(f"there is no {folder}", where="--media", mend="name a folder or file with media")
-    return [str(folder.absolute()) for folder in folders]
+    return [str(place) if "://" in str(place) else _folder(Path(place)) for place in places]
+
+
+def _folder(folder: Path) -> str:
+    if not folder.exists():
+        raise IngestError(f"there is no {folder}", where="--media", mend="name a folder or file with media")
+    return str(folder.absolute())
 
 
 def _set_by_hand(prefix: str) -> bool:

@@ -20,13 +20,18 @@ from mmfs_assets.terminal import TerminalWatcher
 
 
 def run_demo(
-    console: Console, *, media: Sequence[Path] = (), store: str | None = None, pictures: int = 256, clips: int = 12
+    console: Console,
+    *,
+    media: Sequence[str | Path] = (),
+    store: str | None = None,
+    pictures: int = 256,
+    clips: int = 12,
 ) -> None:
     """Run the main job end to end.
 
     Args:
         console: Where the story is told.
-        media: Folders with the user's own media; empty: rendered scenes.
+        media: Folders or ``s3://`` prefixes with the user's own media; empty: rendered scenes.
         store: Where the store lies; default: ``MMFS_STORE`` or ``./data/store``.
         pictures, clips: How many scenes to render.
 
@@ -55,7 +60,7 @@ def run_demo(
     show.next_steps(console, features, dagster_home(settings), seconds=time.perf_counter() - began)
 
 
-def _own(console: Console, media: Sequence[Path]) -> list[str]:
+def _own(console: Console, media: Sequence[str | Path]) -> list[str]:
     show.chapter(console, 1, "Media: yours")
     sources = own_media(media)
     console.print(", ".join(sources), highlight=False, markup=False)

@@ -18,8 +18,8 @@ from mmfs_assets.partitions import SHARDS
 REPOSITORY = Path(mmfs_assets.__file__).parent.parent
 
 LINEAGE = {
-    "raw_media": (set(), "media"),
-    "captions": ({"raw_media"}, "media"),
+    "raw_media": ({"listings"}, "media"),
+    "captions": ({"listings", "raw_media"}, "media"),
     "frames": ({"raw_media"}, "media"),
     "audio_windows": ({"raw_media"}, "media"),
     "clip_embeddings": ({"frames"}, "features"),
@@ -28,13 +28,15 @@ LINEAGE = {
     "frame_quality": ({"frames"}, "features"),
     "prompt_scores": ({"clip_embeddings"}, "features"),
     "audio_features": ({"audio_windows"}, "features"),
-    "qdrant_index": ({"clip_embeddings", "text_embeddings"}, "search"),
+    "qdrant_index": ({"raw_media", "captions", "frames", "clip_embeddings", "text_embeddings"}, "search"),
     "duplicates": ({"clip_embeddings", "frame_quality"}, "curation"),
     "demo_training_run": ({"frames", "clip_embeddings", "depth_maps", "captions"}, "training"),
 }
 TABLES = {name for name, (_, group) in LINEAGE.items() if group not in ("search", "training")}
-#: Nothing here runs it: training elsewhere reports to it.
-EXTERNAL = {"training_runs": (TABLES, "training")}
+#: Nothing here runs them: who lists files, and training elsewhere, report to them.
+EXTERNAL = {"listings": (set(), "media"), "training_runs": (TABLES, "training")}
+#: Upkeep of the whole store.
+OPERATIONS = dict.fromkeys(("compaction", "vacuum", "verification"), (set(), "operations"))
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def test_the_lineage_reads_as_the_story(definitions: dg.Definitions) -> None:
         )
         for key in graph.get_all_asset_keys()
     }
-    assert found == LINEAGE | EXTERNAL
+    assert found == LINEAGE | EXTERNAL | OPERATIONS
 
 
 def test_all_assets_but_those_of_the_whole_store_are_partitioned_by_shard_with_one_backfill_policy(
@@ -87,7 +89,8 @@ def test_every_column_of_an_asset_says_what_it_means(definitions: dg.Definitions
 
 def test_no_check_blocks(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    assert {key.asset_key.to_user_string() for key in graph.asset_check_keys} == set(LINEAGE) - {"demo_training_run"}
+    checked = {key.asset_key.to_user_string() for key in graph.asset_check_keys}
+    assert checked == set(LINEAGE | OPERATIONS) - {"demo_training_run"}
     assert not any(graph.get_check_spec(key).blocking for key in graph.asset_check_keys)
 
 
@@ -120,8 +123,3 @@ def test_loading_the_code_location_imports_no_model_library_and_no_decoder() -> 
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY, check=True)
     assert found.stdout.strip() == "[]"
-
-
-def test_the_instance_settings_of_the_repository_and_of_the_package_are_the_same() -> None:
-    ours = REPOSITORY / "mmfs_assets" / "dagster.yaml"
-    assert ours.read_bytes() == (REPOSITORY / "dagster_home" / "dagster.yaml").read_bytes()

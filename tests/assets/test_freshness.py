@@ -27,8 +27,7 @@ def test_a_fresh_store_needs_nothing(finished: World) -> None:
 
 
 def test_what_stands_below_a_missing_asset_runs_with_it(ingested: World) -> None:
-    never = "never materialized, or failed the last time"
-    assert _needs(ingested)["000000"] == dict.fromkeys([*FEATURE_ASSETS, "qdrant_index"], never)
+    assert _needs(ingested)["000000"] == dict.fromkeys([*FEATURE_ASSETS, "qdrant_index"], "never materialized")
 
 
 def test_another_model_makes_its_assets_and_the_index_stale_and_nothing_else(finished: World, tmp_path: Path) -> None:

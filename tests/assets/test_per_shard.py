@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmfs.client import FeatureStore
 from mmfs.store import Store
 from tests.assets.conftest import SHARDS, World
 
@@ -10,11 +11,39 @@ def _pack_of(store: Store, shard: str) -> str:
     return store.tables.read("frames", columns=["pack"], shard=shard)["pack"][0].as_py()
 
 
-def test_a_run_of_one_shard_carries_the_shards_content_digest_as_its_data_version(done: World) -> None:
-    assert done.run("captions", "000001").success
-    event = done.last_event("captions", "000001")
-    assert event.tags["dagster/data_version"] == done.store.tables.digest("captions", "000001")
-    assert event.tags["dagster/data_version_is_user_provided"] == "true"
+def _version(world: World, shard: str) -> str:
+    return world.last_event("captions", shard).tags["dagster/data_version"]
+
+
+def _say(world: World, text: str) -> None:
+    """Another caption for the first picture of shard 000001."""
+    (world.media / "2.txt").write_text(text)
+    FeatureStore(world.store).ingest([world.media])
+
+
+def test_a_data_version_changes_with_the_content_of_its_own_shard_and_only_then(done: World) -> None:
+    text = (done.media / "2.txt").read_text()
+    try:
+        first = {shard: _version(done, shard) for shard in SHARDS}
+        assert done.run("captions", "000001").success
+        assert _version(done, "000001") == first["000001"], "equal content keeps its version"
+
+        _say(done, "something else")
+        assert done.run("captions", "000001").success
+        event = done.last_event("captions", "000001")
+        assert _version(done, "000001") == done.store.tables.digest("captions", "000001") != first["000001"]
+        assert event.tags["dagster/data_version_is_user_provided"] == "true"
+
+        _say(done, "something else again")
+        run = done.run("captions", "000000", "000002")
+        assert run.success
+        made = [str(event.partition) for event in run.all_events if event.is_step_materialization]
+        assert sorted(made[:3]) == SHARDS
+        assert sorted(made[3:]) == ["000000", "000002"], "those get their version back"
+        assert [_version(done, shard) for shard in SHARDS[::2]] == [first[shard] for shard in SHARDS[::2]]
+        assert _version(done, "000001") not in (first["000001"], event.tags["dagster/data_version"])
+    finally:
+        (done.media / "2.txt").write_text(text)
 
 
 def test_a_run_of_several_shards_emits_one_event_a_shard_with_the_shards_own_figures(finished: World) -> None:

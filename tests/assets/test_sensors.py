@@ -1,49 +1,174 @@
-"""The sensor finds new media, makes shards of them and runs those that changed."""
+"""The sensor gives new media to shards and tells Dagster which shards changed; it asks for no runs."""
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
+from mmfs.client import FeatureStore
 from mmfs.codecs import encode_jpeg
+from mmfs.settings import Settings
+from mmfs.store import Store
+from mmfs_assets import sensors
 from mmfs_assets.sensors import new_media_sensor
 from mmfs_resources import MediaSourceResource, StoreResource
-from tests.assets.conftest import ASSETS, World, make_media
 from tests.features.tiny import picture
 
 
-def _tick(world: World, instance: dg.DagsterInstance, folder: Path, cursor: str | None) -> object:
-    sensor = new_media_sensor(world.settings, ASSETS)
-    resources = {"store": StoreResource.of(world.settings), "media_source": MediaSourceResource(uris=[str(folder)])}
-    return sensor(dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources))
+@dataclass
+class Sensor:
+    """The sensor over a folder, with a history and a clock of its own."""
+
+    settings: Settings
+    instance: dg.DagsterInstance
+    uris: list[str]
+    cursor: str | None = None
+
+    def tick(self) -> dg.SensorResult:
+        """One tick, and what the daemon makes of it."""
+        context = dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursor,
+            resources={
+                "store": StoreResource.of(self.settings),
+                "media_source": MediaSourceResource(uris=self.uris),
+            },
+        )
+        result = new_media_sensor(self.settings)(context)
+        assert isinstance(result, dg.SensorResult)
+        assert not result.run_requests
+        for request in result.dynamic_partitions_requests or []:
+            self.instance.add_dynamic_partitions("shard", list(request.partition_keys))
+        for event in result.asset_events or []:
+            self.instance.report_runless_asset_event(event)
+        self.cursor = result.cursor
+        return result
 
 
-def test_new_media_become_shards_and_runs_and_nothing_happens_without_any(tmp_path: Path, ingested: World) -> None:
-    world = World(tmp_path / "world", ingested.models)
-    make_media(tmp_path / "media")
+def said(result: dg.SensorResult) -> str:
+    assert result.skip_reason is not None
+    return str(result.skip_reason.skip_message)
+
+
+def told(result: dg.SensorResult) -> set[str]:
+    """Shards that Dagster is told of."""
+    return {str(event.partition) for event in result.asset_events or []}
+
+
+def drop(folder: Path, number: int, age_s: float = 3600) -> Path:
+    folder.mkdir(exist_ok=True)
+    file = folder / f"{number}.jpg"
+    file.write_bytes(encode_jpeg(picture(number)))
+    os.utime(file, (time.time() - age_s,) * 2)
+    return file
+
+
+@pytest.fixture
+def sensor(tmp_path: Path) -> Iterator[Sensor]:
+    settings = Settings(store=str(tmp_path / "store"), shard_max_files=2, watch_page_files=100, workers=1)
+    Store.open(settings=settings)
     with dg.DagsterInstance.ephemeral() as instance:
-        first = _tick(world, instance, tmp_path / "media", None)
-        assert isinstance(first, dg.SensorResult)
-        [added] = first.dynamic_partitions_requests or []
-        assert list(added.partition_keys) == ["000000", "000001", "000002"]
-        [run] = first.run_requests or []
-        assert run.tags["dagster/asset_partition_range_start"] == "000000"
-        assert run.tags["dagster/asset_partition_range_end"] == "000002"
-        assert [key.to_user_string() for key in run.asset_selection or []] == ASSETS
-        instance.add_dynamic_partitions("shard", list(added.partition_keys))
-
-        second = _tick(world, instance, tmp_path / "media", first.cursor)
-        assert isinstance(second, dg.SkipReason)
-
-        (tmp_path / "media" / "new.jpg").write_bytes(encode_jpeg(picture(9)))
-        third = _tick(world, instance, tmp_path / "media", first.cursor)
-        assert isinstance(third, dg.SensorResult)
-        [run] = third.run_requests or []
-        assert run.tags == {"dagster/partition": "000003"}
+        yield Sensor(settings, instance, [str(tmp_path / "media")])
 
 
-def test_the_sensor_is_on_only_where_places_are_watched(ingested: World) -> None:
-    assert new_media_sensor(ingested.settings, ASSETS).default_status == dg.DefaultSensorStatus.STOPPED
-    watching = ingested.settings.model_copy(update={"watch": ("/media",)})
-    assert new_media_sensor(watching, ASSETS).default_status == dg.DefaultSensorStatus.RUNNING
+def test_new_media_become_shards_that_dagster_hears_of_and_nothing_happens_without_any(
+    sensor: Sensor, tmp_path: Path
+) -> None:
+    for number in range(5):
+        drop(tmp_path / "media", number)
+    first = sensor.tick()
+    [added] = first.dynamic_partitions_requests or []
+    assert list(added.partition_keys) == ["000000", "000001", "000002"]
+    assert told(first) == {"000000", "000001", "000002"}
+    assert said(first) == "looked at 6 entries, the end of a round; 5 new files, 0 changed ones, 3 new shards"
+
+    second = sensor.tick()
+    assert (second.dynamic_partitions_requests, second.asset_events) == ([], [])
+    assert said(second) == "looked at 6 entries, the end of a round; no new media"
+
+    drop(tmp_path / "media", 9)
+    third = sensor.tick()
+    assert third.dynamic_partitions_requests == []
+    assert told(third) == {"000002"}
+
+
+def test_a_file_that_was_just_written_waits_until_it_has_settled(sensor: Sensor, tmp_path: Path) -> None:
+    file = drop(tmp_path / "media", 1, age_s=0)
+    waiting = sensor.tick()
+    assert said(waiting).endswith("no new media; 1 files wait until they have settled")
+    assert told(waiting) == set()
+    os.utime(file, (time.time() - 60,) * 2)
+    assert told(sensor.tick()) == {"000000"}
+
+
+def test_a_place_that_refuses_is_named_in_the_tick_and_the_others_are_looked_at(sensor: Sensor, tmp_path: Path) -> None:
+    drop(tmp_path / "media", 1)
+    sensor.uris = [str(tmp_path / "unmounted"), *sensor.uris]
+    result = sensor.tick()
+    assert said(result).startswith(f"could not look at '{tmp_path}/unmounted' does not exist")
+    assert told(result) == {"000000"}
+
+
+def test_pages_follow_one_another_tick_by_tick(sensor: Sensor, tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    for number in range(250):
+        file = tmp_path / "media" / f"{number:03d}.jpg"
+        file.touch()
+        os.utime(file, (time.time() - 60,) * 2)
+    sensor.settings = sensor.settings.model_copy(update={"shard_max_files": 400})
+    ends = [said(sensor.tick()).partition(";")[0] for _ in range(4)]
+    assert ends == [
+        "looked at 100 entries",
+        "looked at 100 entries",
+        "looked at 51 entries, the end of a round",
+        "looked at 100 entries",
+    ]
+    assert Store.open(settings=sensor.settings).tables.shards("listings") == {"000000": 250}
+
+
+def test_shards_that_were_listed_by_hand_are_reported_also_where_nothing_is_watched(
+    sensor: Sensor, tmp_path: Path
+) -> None:
+    sensor.uris = []
+    drop(tmp_path / "media", 1)
+    FeatureStore(Store.open(settings=sensor.settings)).ingest([tmp_path / "media"])
+    result = sensor.tick()
+    assert told(result) == {"000000"}
+    assert said(result).startswith("no place is watched (MMFS_WATCH)")
+    assert told(sensor.tick()) == set()
+
+
+def test_dagster_is_told_of_many_shards_in_several_ticks_also_of_those_that_change_meanwhile(
+    sensor: Sensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensors, "_TOLD_AT_ONCE", 2)
+    sensor.settings = sensor.settings.model_copy(update={"shard_max_files": 1})
+    for number in range(5):
+        drop(tmp_path / "media", number)
+    assert told(sensor.tick()) == {"000000", "000001"}
+    drop(tmp_path / "media", 0, age_s=1800)
+    assert told(sensor.tick()) == {"000002", "000003"}
+    assert told(sensor.tick()) == {"000004"}
+    assert told(sensor.tick()) == {"000000"}
+    assert told(sensor.tick()) == set()
+
+
+@pytest.mark.parametrize("cursor", ["7", "{", '{"version": 999, "page": null}', '{"version": "x", "page": 1}', "[]"])
+def test_an_old_or_garbled_cursor_tells_of_what_dagster_has_not_heard_and_of_nothing_twice(
+    sensor: Sensor, tmp_path: Path, cursor: str
+) -> None:
+    drop(tmp_path / "media", 1)
+    assert told(sensor.tick()) == {"000000"}
+    sensor.cursor = cursor
+    assert told(sensor.tick()) == set()
+
+
+def test_the_sensor_is_on_only_where_places_are_watched() -> None:
+    assert new_media_sensor(Settings()).default_status == dg.DefaultSensorStatus.STOPPED
+    assert new_media_sensor(Settings(watch=("/media",))).default_status == dg.DefaultSensorStatus.RUNNING

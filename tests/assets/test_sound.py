@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from mmfs.client import FeatureStore
-from mmfs_assets.metadata import PICTURE_BYTES
+from mmfs.features.preview import SHEET_BYTES
 from tests.assets.conftest import World
 from tests.media.sounds import tone, write_wav
 
@@ -32,4 +32,4 @@ def test_sound_is_materialized_shown_and_checked(tmp_path: Path) -> None:
         assert figures["rows_computed"].value == 4
         shown = str(figures["preview"].value)
         assert "data:image/jpeg;base64," in shown
-        assert 1000 < len(shown) < PICTURE_BYTES + 100
+        assert 1000 < len(shown) < SHEET_BYTES * 4 / 3 + 100

@@ -1,0 +1,109 @@
+"""The devices that a step may be given."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mmfs.errors import SettingsError
+from mmfs.features.device import gpu_count
+
+_MEND = "set MMFS_DEVICE=auto or cpu, or run where such a GPU is"
+
+
+@dataclass(frozen=True)
+class Leased:
+    """A device for one step.
+
+    Attributes:
+        name: Its name among those that could be had: ``cuda:1``, ``cpu:0`` for a logical one, ``cpu`` for none,
+            ``host/cuda:1`` where Ray chose it.
+        device: What torch calls it in this process: ``cpu`` or ``cuda:N``.
+    """
+
+    name: str
+    device: str
+
+
+#: What a step gets that needs none.
+NO_DEVICE = Leased("cpu", "cpu")
+
+
+def candidates(wanted: str, devices: Sequence[str], *, required: bool = False) -> list[str]:
+    """The devices that would do; none when the CPU does, which is not leased.
+
+    Args:
+        wanted: ``auto``, ``cuda``, ``cuda:N`` or ``cpu``.
+        devices: Those that may be used (MMFS_GPUS); none: all that torch sees.
+        required: Whether ``auto`` may not fall back to the CPU.
+
+    Raises:
+        SettingsError: There is no such device.
+
+    >>> candidates("auto", ["cuda:0", "cuda:1"])
+    ['cuda:0', 'cuda:1']
+    >>> candidates("cpu", ["cpu:0", "cpu:1"])
+    ['cpu:0', 'cpu:1']
+    """
+    for device in devices:
+        _check(device)
+    kind, _, number = wanted.partition(":")
+    if wanted == "auto":
+        if not (found := list(devices) or _gpus()) and required:
+            raise SettingsError(
+                "there is no GPU on this machine, and the executor gpu_box wants one",
+                where="MMFS_EXECUTOR",
+                mend="set MMFS_GPUS=cpu:0 for a logical device, or MMFS_EXECUTOR=local",
+            )
+        return found
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+        raise SettingsError(f"{wanted!r} is no device", where="MMFS_DEVICE", mend="use auto, cpu, cuda or cuda:N")
+    found = [device for device in devices or _gpus() if device.partition(":")[0] == kind]
+    if wanted == "cpu":
+        return found
+    if number:
+        found = [device for device in found if device == wanted]
+    if not found:
+        among = f"MMFS_GPUS names {', '.join(devices)}" if devices else f"torch sees {gpu_count()} GPUs here"
+        raise SettingsError(f"there is no device {wanted}: {among}", where="MMFS_DEVICE", mend=_MEND)
+    return found
+
+
+def assigned_by_ray(wanted: str, environment: Mapping[str, str] | None = None) -> Leased | None:
+    """The device that Ray gave to this job; None outside of a job, and where the job asked for none.
+
+    Args:
+        wanted: As in the setting ``device``; which of several GPUs is not for the setting to say here.
+        environment: Variables; default: those of this process.
+
+    Raises:
+        SettingsError: Ray counts a GPU where there is none, and a real one is wanted.
+
+    >>> assigned_by_ray("auto", {"RAY_JOB_CONFIG_JSON_ENV_VAR": "{}", "CUDA_VISIBLE_DEVICES": ""}) is None
+    True
+    """
+    variables = os.environ if environment is None else environment
+    visible = [number for number in variables.get("CUDA_VISIBLE_DEVICES", "").split(",") if number]
+    if wanted == "cpu" or "RAY_JOB_CONFIG_JSON_ENV_VAR" not in variables or not visible:
+        return None
+    name, real = f"{socket.gethostname()}/cuda:{visible[0]}", gpu_count() > 0
+    if wanted != "auto" and not real:
+        raise SettingsError(f"Ray gave {name}, and torch sees no GPU there", where="MMFS_DEVICE", mend=_MEND)
+    # Ray hides all others, so that torch calls the first of them cuda:0 whatever its number.
+    return Leased(name, "cuda:0" if real else "cpu")
+
+
+def _check(device: str) -> None:
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda") or not number.isdigit():
+        raise SettingsError(f"{device!r} is no device to lease", where="MMFS_GPUS", mend="use cuda:N, or cpu:N")
+    if kind == "cuda" and int(number) >= gpu_count():
+        raise SettingsError(
+            f"{device!r} is not there: torch sees {gpu_count()} GPUs here", where="MMFS_GPUS", mend=_MEND
+        )
+
+
+def _gpus() -> list[str]:
+    return [f"cuda:{number}" for number in range(gpu_count())]
