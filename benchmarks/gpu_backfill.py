@@ -26,11 +26,11 @@ from making.stored import random_clip, random_depth, write_frames
 
 from mmfs.settings import ClipConfig, Settings
 from mmfs.store import Store
-from mmfs_assets.backfill import launch_backfill
 from mmfs_assets.definitions import definitions_for
-from mmfs_assets.instance_file import write_instance_file
+from mmfs_assets.execution.instance_file import write_instance_file
+from mmfs_assets.execution.pools import set_pool_limits
 from mmfs_assets.partitions import add_missing_shards
-from mmfs_assets.pools import set_pool_limits
+from mmfs_assets.planning.backfill import launch_backfill
 from tests.deployment import deployed
 from tests.features.tiny import write_clip
 

@@ -32,7 +32,7 @@ from measuring.ui_queries import required, text, ui_queries
 
 from mmfs.store.costs import processor_name
 from mmfs_assets.definitions import definitions_for
-from mmfs_assets.planning import make_plan
+from mmfs_assets.planning.plan import make_plan
 from tests.deployment import Deployment, Part, deployed
 from tests.many_shards import ManyShards
 

@@ -47,10 +47,10 @@ def materialize(
     from mmfs.cli.wording import duration_text, made, summary
     from mmfs.client.plan import plan_store
     from mmfs.store import Store
-    from mmfs_assets.home import open_instance
-    from mmfs_assets.materialize import materialize as run
+    from mmfs_assets.execution.home import open_instance
+    from mmfs_assets.planning.materialize import materialize as run
+    from mmfs_assets.planning.terminal import TerminalWatcher
     from mmfs_assets.recorded import recorded_settings
-    from mmfs_assets.terminal import TerminalWatcher
 
     settings = recorded_settings(store)
     say_misfits(settings)
@@ -76,8 +76,8 @@ def materialize(
 
 def _launch(settings: Settings, assets: list[str] | None, *, missing: bool) -> None:
     from mmfs.cli.output import console
-    from mmfs_assets.backfill import launch_missing, require_daemon
-    from mmfs_assets.home import open_instance
+    from mmfs_assets.execution.home import open_instance
+    from mmfs_assets.planning.backfill import launch_missing, require_daemon
 
     with open_instance(settings) as instance:
         require_daemon(instance)

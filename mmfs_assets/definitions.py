@@ -3,25 +3,25 @@
 import dagster as dg
 
 from mmfs.settings import Settings
-from mmfs_assets.alerts import failed_runs_sensor
-from mmfs_assets.audio_windows import audio_windows
-from mmfs_assets.automation import automation_sensor
-from mmfs_assets.captions import captions
-from mmfs_assets.checks import checks
-from mmfs_assets.demo_training_run import demo_training_run
-from mmfs_assets.duplicates import duplicates, duplicates_check
-from mmfs_assets.executors import executor_for
-from mmfs_assets.features import feature_assets
-from mmfs_assets.forgotten_retries import forgotten_retries_sensor
-from mmfs_assets.frames import frames
-from mmfs_assets.listings import listings_spec
-from mmfs_assets.maintenance import maintenance_assets, maintenance_job
-from mmfs_assets.qdrant_index import qdrant_index
-from mmfs_assets.raw_media import raw_media
+from mmfs_assets.assets.audio_windows import audio_windows
+from mmfs_assets.assets.captions import captions
+from mmfs_assets.assets.checks import checks
+from mmfs_assets.assets.demo_training_run import demo_training_run
+from mmfs_assets.assets.duplicates import duplicates, duplicates_check
+from mmfs_assets.assets.features import feature_assets
+from mmfs_assets.assets.frames import frames
+from mmfs_assets.assets.listings import listings_spec
+from mmfs_assets.assets.maintenance import maintenance_assets, maintenance_job
+from mmfs_assets.assets.qdrant_index import qdrant_index
+from mmfs_assets.assets.raw_media import raw_media
+from mmfs_assets.assets.training_runs import training_runs
+from mmfs_assets.automation.alerts import failed_runs_sensor
+from mmfs_assets.automation.conditions import automation_sensor
+from mmfs_assets.automation.forgotten_retries import forgotten_retries_sensor
+from mmfs_assets.automation.schedules import expected_nightly, nightly, schedules
+from mmfs_assets.automation.sensors import new_media_sensor
+from mmfs_assets.execution.executors import executor_for
 from mmfs_assets.recorded import recorded_settings
-from mmfs_assets.schedules import expected_nightly, nightly, schedules
-from mmfs_assets.sensors import new_media_sensor
-from mmfs_assets.training_runs import training_runs
 from mmfs_resources import (
     GpuLeaseResource,
     MediaSourceResource,

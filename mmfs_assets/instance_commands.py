@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def diagnose(settings: Settings) -> list[Finding]:
     """What `mmfs doctor` says of Dagster besides."""
-    from mmfs_assets.diagnosis import misfits
+    from mmfs_assets.execution.diagnosis import misfits
 
     return list(misfits(settings))
 
@@ -37,8 +37,8 @@ def ui(
 ) -> None:
     """Open the Dagster UI: web server, daemon and code location, on loopback."""
     from mmfs.cli.output import console
-    from mmfs_assets.home import dagster_home, open_instance
-    from mmfs_assets.pools import set_pool_limits
+    from mmfs_assets.execution.home import dagster_home, open_instance
+    from mmfs_assets.execution.pools import set_pool_limits
     from mmfs_assets.recorded import recorded_settings
 
     settings = recorded_settings(store)
@@ -62,9 +62,9 @@ def home(
 ) -> None:
     """Write dagster.yaml for the settings (executor, PostgreSQL, compute logs), and set the limits of pools."""
     from mmfs.cli.output import console
-    from mmfs_assets.home import home_path, open_instance
-    from mmfs_assets.instance_file import NAME, write_instance_file
-    from mmfs_assets.pools import set_pool_limits
+    from mmfs_assets.execution.home import home_path, open_instance
+    from mmfs_assets.execution.instance_file import NAME, write_instance_file
+    from mmfs_assets.execution.pools import set_pool_limits
     from mmfs_assets.recorded import recorded_settings
 
     settings = recorded_settings(store)

@@ -11,7 +11,6 @@ from pydantic import Field
 from mmfs.settings import Settings, load_settings
 from mmfs.store import Store
 
-
 #: Settings that are no part of a run's configuration: the place is given apart, secrets are read where they are used.
 _NOT_GIVEN = {"store", "qdrant_api_key", "dagster_url", "postgres_url", "webhook_url"}
 

@@ -16,10 +16,11 @@ from mmfs.media.info import Reason
 from mmfs.settings import Settings
 from mmfs.store.packs import BlobRef, check_blob
 from mmfs.store.refusals import refusal_of
-from mmfs_assets import code_guard, orphans, shard_step
-from mmfs_assets.backfill import require_daemon
-from mmfs_assets.history_errors import history_errors
-from mmfs_assets.instance_file import differences
+from mmfs_assets.execution.history_errors import history_errors
+from mmfs_assets.execution.instance_file import differences
+from mmfs_assets.planning import orphans
+from mmfs_assets.planning.backfill import require_daemon
+from mmfs_assets.steps import code_guard, shard_step
 from mmfs_resources import GpuLeaseResource
 from mmfs_resources.devices import candidates
 
@@ -120,4 +121,4 @@ def test_commands_and_checks_that_the_page_names_are_there() -> None:
     for command in sorted(set(re.findall(r"`mmfs ([a-z]+)", SECTION))):
         assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0, command
     assert "--drop-damaged" in CliRunner().invoke(app, ["verify", "--help"], env={"COLUMNS": "200"}).output
-    assert "few_files_are_quarantined" in (ROOT / "mmfs_assets" / "checks.py").read_text()
+    assert "few_files_are_quarantined" in (ROOT / "mmfs_assets" / "assets" / "checks.py").read_text()

@@ -12,7 +12,7 @@ from mmfs.ingest.assign import MAX_SHARDS
 from mmfs.ingest.filling import Limits
 from mmfs.search.server_layout import collection_config, payload_schemas
 from mmfs.settings import Settings, load_settings
-from mmfs_assets.maintenance import COMPACTION, VACUUM, VERIFICATION
+from mmfs_assets.assets.maintenance import COMPACTION, VACUUM, VERIFICATION
 from tests.ingest.years import are_of_intended_size, year_of
 from tests.search.engines import SPACE
 

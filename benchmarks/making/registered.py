@@ -37,11 +37,11 @@ from mmfs.store.delta import app_id
 from mmfs.store.digest import content_digest
 from mmfs.store.parquet import parquet_bytes, read_footer
 from mmfs.store.rows import canonical_rows
+from mmfs_assets.assets.shard_asset import READS
 from mmfs_assets.definitions import definitions_for
-from mmfs_assets.inputs import CONTENT, INPUTS, STATE, Contents
-from mmfs_assets.instance_file import write_instance_file
-from mmfs_assets.materialize import materialize
-from mmfs_assets.shard_asset import READS
+from mmfs_assets.execution.instance_file import write_instance_file
+from mmfs_assets.planning.materialize import materialize
+from mmfs_assets.steps.inputs import CONTENT, INPUTS, STATE, Contents
 from tests.many_shards import ManyShards
 
 LISTINGS = "listings"

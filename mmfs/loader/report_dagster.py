@@ -19,7 +19,7 @@ from mmfs.loader.aside import aside
 
 log = logging.getLogger("mmfs.loader")
 
-#: The asset whose materializations are training runs (`mmfs_assets.training_runs`).
+#: The asset whose materializations are training runs (`mmfs_assets.assets.training_runs`).
 ASSET = "training_runs"
 
 #: For connecting, and for each wait for bytes.

@@ -10,13 +10,13 @@ from mmfs.client import FeatureStore, open_store
 from mmfs.errors import FeatureError, StoreError
 from mmfs.ids import digest
 from mmfs.settings import Settings, load_settings
+from mmfs_assets.assets.demo_head import COLUMNS
 from mmfs_assets.demo import show
 from mmfs_assets.demo.questions import own_questions, scene_questions
 from mmfs_assets.demo.setup import check_models, demo_settings, own_media, rendered_media
-from mmfs_assets.demo_head import COLUMNS
-from mmfs_assets.home import dagster_home, open_instance
-from mmfs_assets.materialize import materialize
-from mmfs_assets.terminal import TerminalWatcher
+from mmfs_assets.execution.home import dagster_home, open_instance
+from mmfs_assets.planning.materialize import materialize
+from mmfs_assets.planning.terminal import TerminalWatcher
 
 
 def run_demo(

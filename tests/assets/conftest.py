@@ -17,7 +17,7 @@ from mmfs.codecs import encode_jpeg
 from mmfs.settings import ClipConfig, DepthConfig, Settings
 from mmfs.store import Store
 from mmfs_assets.definitions import definitions_for
-from mmfs_assets.materialize import Materialized, materialize
+from mmfs_assets.planning.materialize import Materialized, materialize
 from tests.features.tiny import picture, write_clip, write_depth
 
 SHARDS = ["000000", "000001", "000002"]

@@ -27,8 +27,8 @@ from mmfs.codecs import encode_jpeg
 from mmfs.settings import Settings
 from mmfs.store import Store
 from mmfs_assets.definitions import definitions_for
-from mmfs_assets.freshness import FAILED, NEVER
-from mmfs_assets.planning import make_plan
+from mmfs_assets.planning.freshness import FAILED, NEVER
+from mmfs_assets.planning.plan import make_plan
 from tests.assets.conftest import ASSETS, SHARDS, World
 from tests.features.tiny import picture, write_clip
 

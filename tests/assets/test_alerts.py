@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from mmfs.settings import Settings
-from mmfs_assets.alerts import failed_runs_sensor, failure_message
+from mmfs_assets.automation.alerts import failed_runs_sensor, failure_message
 from mmfs_resources import WebhookResource, webhook
 from tests.webhook import listening
 

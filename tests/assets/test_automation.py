@@ -15,7 +15,7 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.instance.types import CachingDynamicPartitionsLoader
 
 from mmfs.settings import FramesConfig, Settings
-from mmfs_assets.automation import automation_sensor, new_or_stale
+from mmfs_assets.automation.conditions import automation_sensor, new_or_stale
 from mmfs_assets.definitions import definitions_for
 from mmfs_assets.partitions import SHARDS
 from tests.assets.conftest import ASSETS

@@ -16,9 +16,9 @@ from dagster._daemon.backfill import execute_backfill_iteration
 from typer.testing import CliRunner
 
 from mmfs.errors import SettingsError
-from mmfs_assets.backfill import launch_backfill, launch_missing
 from mmfs_assets.commands import app
 from mmfs_assets.definitions import definitions_for
+from mmfs_assets.planning.backfill import launch_backfill, launch_missing
 from tests.assets.conftest import FEATURE_ASSETS, SHARDS, World
 from tests.deployment import Deployment, deployed
 
@@ -57,7 +57,7 @@ def test_a_fresh_store_launches_nothing(finished: World) -> None:
 def test_without_a_daemon_the_command_says_what_to_start(fresh: World, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = fresh.settings
     monkeypatch.setattr("mmfs_assets.recorded.recorded_settings", lambda store: settings)
-    monkeypatch.setattr("mmfs_assets.home.open_instance", lambda settings: fresh.instance())
+    monkeypatch.setattr("mmfs_assets.execution.home.open_instance", lambda settings: fresh.instance())
     said = CliRunner().invoke(app, ["materialize", "--launch"])
     assert isinstance(said.exception, SettingsError)
     assert "no Dagster daemon" in str(said.exception)

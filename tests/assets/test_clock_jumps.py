@@ -26,7 +26,7 @@ from dagster._scheduler.scheduler import launch_scheduled_runs
 from mmfs.codecs import encode_jpeg
 from mmfs.settings import Settings
 from mmfs.store import Store
-from mmfs_assets import sensors
+from mmfs_assets.automation import sensors
 from tests.features.tiny import picture
 
 QUIET = logging.getLogger("tests.clock")

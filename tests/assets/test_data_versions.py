@@ -7,9 +7,9 @@ import doctest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import mmfs_assets.data_versions
-from mmfs_assets.data_versions import DataVersions
-from mmfs_assets.last_events import LastEvent
+import mmfs_assets.steps.data_versions
+from mmfs_assets.planning.last_events import LastEvent
+from mmfs_assets.steps.data_versions import DataVersions
 
 #: By shard: content and version of its last event, if there is one, and its content now.
 shards = st.dictionaries(
@@ -42,4 +42,4 @@ def test_a_version_stays_exactly_where_the_content_does(
 
 
 def test_examples_hold() -> None:
-    assert doctest.testmod(mmfs_assets.data_versions).failed == 0
+    assert doctest.testmod(mmfs_assets.steps.data_versions).failed == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from mmfs.curation.duplicates_table import TABLE, is_fresh
-from mmfs_assets import duplicates
+from mmfs_assets.assets import duplicates
 from tests.assets.conftest import World
 
 KEY = dg.AssetKey(TABLE)

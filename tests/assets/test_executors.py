@@ -11,7 +11,7 @@ import pytest
 from mmfs.errors import MissingExtraError, SettingsError
 from mmfs.settings import K8sConfig, RayConfig, Settings
 from mmfs_assets.definitions import definitions_for
-from mmfs_assets.executors import executor_for, retry_policy, step_tags
+from mmfs_assets.execution.executors import executor_for, retry_policy, step_tags
 
 
 @pytest.mark.parametrize("name", ["local", "gpu_box"])

@@ -18,8 +18,8 @@ from dagster._core.remote_origin import (
 from dagster._core.storage.tags import PARENT_RUN_ID_TAG, ROOT_RUN_ID_TAG, WILL_RETRY_TAG
 
 from mmfs.settings import Settings
-from mmfs_assets.forgotten_retries import GRACE_S, report_again
-from mmfs_assets.instance_config import instance_config
+from mmfs_assets.automation.forgotten_retries import GRACE_S, report_again
+from mmfs_assets.execution.instance_config import instance_config
 
 LOCATION = GrpcServerCodeLocationOrigin(host="localhost", port=1, location_name="mmfs")
 ORIGIN = RemoteJobOrigin(RemoteRepositoryOrigin(LOCATION, "__repository__"), "nothing")

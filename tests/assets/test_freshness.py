@@ -11,7 +11,7 @@ from mmfs.codecs import encode_jpeg
 from mmfs.errors import SettingsError
 from mmfs.settings import ClipConfig, PromptScoresConfig, Settings
 from mmfs_assets.definitions import definitions_for
-from mmfs_assets.freshness import shard_needs
+from mmfs_assets.planning.freshness import shard_needs
 from tests.assets.conftest import ASSETS, FEATURE_ASSETS, SHARDS, World
 from tests.features.tiny import picture, write_clip
 

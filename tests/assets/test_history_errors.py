@@ -17,7 +17,7 @@ from mmfs.client import open_store
 from mmfs.codecs import encode_jpeg
 from mmfs.errors import SettingsError
 from mmfs.settings import Settings
-from mmfs_assets.history_errors import HistoryError, history_errors, history_place
+from mmfs_assets.execution.history_errors import HistoryError, history_errors, history_place
 from tests.assets.conftest import MEDIA_ASSETS
 from tests.features.tiny import picture
 

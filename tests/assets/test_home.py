@@ -13,8 +13,8 @@ import pytest
 from mmfs.errors import SettingsError
 from mmfs.settings import Settings
 from mmfs.store import Store
-from mmfs_assets.home import dagster_home
-from mmfs_assets.orphans import PROCESS_TAG, end_orphans, process_tag
+from mmfs_assets.execution.home import dagster_home
+from mmfs_assets.planning.orphans import PROCESS_TAG, end_orphans, process_tag
 
 
 def test_the_variable_wins_then_the_folder_at_hand_then_the_store(

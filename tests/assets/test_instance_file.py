@@ -15,10 +15,10 @@ from mmfs.cli.app import app
 from mmfs.cli.plugins import plugin_findings
 from mmfs.errors import SettingsError
 from mmfs.settings import RayConfig, Settings, load_settings
-from mmfs_assets.instance_config import instance_config
-from mmfs_assets.instance_file import NAME, differences, edited_by_hand, instance_yaml, write_instance_file
-from mmfs_assets.passed_on import passed_on
-from mmfs_assets.pools import pool_limits
+from mmfs_assets.execution.instance_config import instance_config
+from mmfs_assets.execution.instance_file import NAME, differences, edited_by_hand, instance_yaml, write_instance_file
+from mmfs_assets.execution.passed_on import passed_on
+from mmfs_assets.execution.pools import pool_limits
 
 REPOSITORY = Path(mmfs_assets.__file__).parent.parent
 SECRETS = {

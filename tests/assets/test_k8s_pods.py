@@ -23,7 +23,7 @@ from dagster._core.log_manager import DagsterLogManager
 from dagster._grpc.types import ExecuteStepArgs
 
 from mmfs.settings import load_settings
-from mmfs_assets.instance_config import instance_config
+from mmfs_assets.execution.instance_config import instance_config
 from mmfs_assets.partitions import add_missing_shards
 
 SETTINGS = {

@@ -18,7 +18,8 @@ from tests.assets.conftest import ASSETS, World
 
 KILLS = 10
 PROGRAM = (
-    "import sys; from mmfs_assets.home import open_instance; from mmfs_assets.materialize import materialize;"
+    "import sys; from mmfs_assets.execution.home import open_instance;"
+    "from mmfs_assets.planning.materialize import materialize;"
     "from mmfs_assets.recorded import recorded_settings; settings = recorded_settings();"
     "instance = open_instance(settings).__enter__(); print('ready', flush=True);"
     "sys.exit(bool(materialize(settings, instance, assets=sys.argv[1:]).failures))"

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from mmfs_assets.inputs import CONTENT, INPUTS, STATE
-from mmfs_assets.last_events import last_events, remembered_events
+from mmfs_assets.planning.last_events import last_events, remembered_events
+from mmfs_assets.steps.inputs import CONTENT, INPUTS, STATE
 from tests.assets.conftest import World
 
 ASSET = "frames"

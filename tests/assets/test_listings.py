@@ -8,7 +8,7 @@ import dagster as dg
 
 from mmfs.client import open_store
 from mmfs.codecs import encode_jpeg
-from mmfs_assets.listings import listing_events, report_listings
+from mmfs_assets.assets.listings import listing_events, report_listings
 from tests.assets.conftest import SHARDS, World
 from tests.features.tiny import picture
 

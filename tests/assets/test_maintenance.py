@@ -7,8 +7,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from mmfs_assets.assets.maintenance import COMPACTION, VACUUM, VERIFICATION, maintenance_assets
 from mmfs_assets.definitions import definitions_for
-from mmfs_assets.maintenance import COMPACTION, VACUUM, VERIFICATION, maintenance_assets
 from tests.assets.conftest import World
 
 PARTS = [COMPACTION, VACUUM, VERIFICATION]

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from mmfs.cli.app import app
 from mmfs.features.device import gpu_count
-from mmfs_assets.materialize import materialize
+from mmfs_assets.planning.materialize import materialize
 from tests.assets.conftest import World
 
 LACKS_GPU = pytest.mark.skipif(gpu_count() > 0, reason="there is a GPU here")

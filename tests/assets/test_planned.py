@@ -48,7 +48,7 @@ def test_a_change_of_sampling_is_planned_down_to_every_feature(done: World, monk
 def test_the_command_says_what_it_will_do_and_what_it_did(fresh: World, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = fresh.settings
     monkeypatch.setattr("mmfs_assets.recorded.recorded_settings", lambda store: settings)
-    monkeypatch.setattr("mmfs_assets.home.open_instance", lambda settings: fresh.instance())
+    monkeypatch.setattr("mmfs_assets.execution.home.open_instance", lambda settings: fresh.instance())
     said = CliRunner().invoke(app, ["materialize", "clip_embeddings", "depth_maps"])
     assert said.exit_code == 0, said.output
     assert "to do: 2 assets, 10 rows to compute, time not measured yet" in said.output

@@ -19,10 +19,10 @@ from mmfs.client import open_store
 from mmfs.codecs import encode_jpeg
 from mmfs.settings import Settings, load_settings
 from mmfs.store import Objects
-from mmfs_assets.backfill import launch_missing
-from mmfs_assets.history_errors import HistoryError
-from mmfs_assets.home import dagster_home, open_instance
-from mmfs_assets.materialize import materialize
+from mmfs_assets.execution.history_errors import HistoryError
+from mmfs_assets.execution.home import dagster_home, open_instance
+from mmfs_assets.planning.backfill import launch_missing
+from mmfs_assets.planning.materialize import materialize
 from tests.deployment import Deployment, deployed
 from tests.features.tiny import picture
 from tests.postgres import Postgres, postgres_server, why_no_postgres

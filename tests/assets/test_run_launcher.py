@@ -17,9 +17,9 @@ from dagster._core.launcher.base import WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from mmfs.settings import Settings
-from mmfs_assets.instance_config import instance_config
-from mmfs_assets.orphans import PROCESS_TAG, process_tag
-from mmfs_assets.run_launcher import LocalRunLauncher
+from mmfs_assets.execution.instance_config import instance_config
+from mmfs_assets.execution.run_launcher import LocalRunLauncher
+from mmfs_assets.planning.orphans import PROCESS_TAG, process_tag
 
 NOBODY_LISTENS = 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmfs_assets.runs import PlannedRun, plan_runs
+from mmfs_assets.planning.runs import PlannedRun, plan_runs
 
 ASSETS = ["a", "b", "c"]
 CHOICES = [set(), {"a"}, {"b"}, {"a", "b", "c"}]

@@ -6,8 +6,8 @@ import dagster as dg
 from dagster._core.execution.backfill import PartitionBackfill
 
 from mmfs.settings import Settings
+from mmfs_assets.automation.schedules import nightly
 from mmfs_assets.definitions import definitions_for
-from mmfs_assets.schedules import nightly
 from mmfs_resources import StoreResource
 from tests.assets.conftest import World
 

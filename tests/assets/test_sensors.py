@@ -15,8 +15,8 @@ from mmfs.client import FeatureStore
 from mmfs.codecs import encode_jpeg
 from mmfs.settings import Settings
 from mmfs.store import Store
-from mmfs_assets import sensors
-from mmfs_assets.sensors import new_media_sensor
+from mmfs_assets.automation import sensors
+from mmfs_assets.automation.sensors import new_media_sensor
 from mmfs_resources import MediaSourceResource, StoreResource
 from tests.features.tiny import picture
 

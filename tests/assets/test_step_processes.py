@@ -13,11 +13,14 @@ from subprocess import PIPE
 
 import pytest
 
-from mmfs_assets.step_processes import StepProcesses
+from mmfs_assets.execution.step_processes import StepProcesses
 
 GARBAGE = {"DAGSTER_COMPRESSED_EXECUTE_STEP_ARGS": "no arguments of a step"}
 WAITS = "print(flush=True); import sys; sys.stdin.read()"
-FOLLOWS = "import sys; from mmfs_assets.step_processes import _end_with; print(flush=True); _end_with(int(sys.argv[1]))"
+FOLLOWS = (
+    "import sys; from mmfs_assets.execution.step_processes import _end_with;"
+    "print(flush=True); _end_with(int(sys.argv[1]))"
+)
 
 
 def _wait_for(what: Callable[[], object]) -> None:

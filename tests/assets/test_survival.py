@@ -16,10 +16,10 @@ from dagster import DagsterRunStatus
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, BulkActionStatus
 
 from mmfs.store import Store
-from mmfs_assets.backfill import launch_missing
-from mmfs_assets.instance_config import instance_config
-from mmfs_assets.metadata import ROWS_ADOPTED, ROWS_COMPUTED
-from mmfs_assets.planning import make_plan
+from mmfs_assets.execution.instance_config import instance_config
+from mmfs_assets.planning.backfill import launch_missing
+from mmfs_assets.planning.plan import make_plan
+from mmfs_assets.steps.metadata import ROWS_ADOPTED, ROWS_COMPUTED
 from tests.deployment import PARTS, Deployment, deployed
 from tests.many_shards import CHAIN, ManyShards, compute_plainly
 

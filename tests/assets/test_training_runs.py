@@ -24,9 +24,9 @@ from mmfs.loader.aside import _threads
 from mmfs.settings import Settings
 from mmfs.store import Store
 from mmfs.store.pins import Pins
+from mmfs_assets.assets.training_runs import NAME
 from mmfs_assets.definitions import definitions_for
-from mmfs_assets.materialize import materialize
-from mmfs_assets.training_runs import NAME
+from mmfs_assets.planning.materialize import materialize
 from mmfs_resources import StoreResource
 from tests.assets.conftest import World
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from mmfs.client import FeatureStore
 from mmfs.codecs import encode_jpeg
 from mmfs_assets.definitions import definitions_for
-from mmfs_assets.freshness import RETURNED, shard_needs
+from mmfs_assets.planning.freshness import RETURNED, shard_needs
 from tests.assets.conftest import MEDIA_ASSETS, World
 from tests.features.tiny import picture
 

@@ -1,0 +1,1 @@
+"""One asset a file, and what their pages say."""

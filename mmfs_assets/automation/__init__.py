@@ -1,0 +1,1 @@
+"""What happens by itself: new media, stale shards, the nights, and people who are told."""

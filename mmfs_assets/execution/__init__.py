@@ -1,0 +1,1 @@
+"""Where runs and steps work, and where their history is kept."""

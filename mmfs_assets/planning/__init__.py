@@ -1,0 +1,1 @@
+"""What has to run, cut into runs here or handed to the daemon."""
