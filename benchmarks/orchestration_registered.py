@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import resource
 import statistics
@@ -25,6 +26,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import dagster as dg
+from dagster._core.definitions.asset_daemon_cursor import AssetDaemonCursor
+from dagster._core.definitions.automation_tick_evaluation_context import AutomationTickEvaluationContext
+from dagster._serdes import deserialize_value, serialize_value
 from graphql import DocumentNode
 from making.registered import LISTINGS, Registered, register
 from measuring.goals import goal, table
@@ -228,12 +232,24 @@ def reload(parts: Deployment) -> None:
 
 def automation_ticks(instance: dg.DagsterInstance, made: Registered, repeats: int) -> Times:
     """Evaluations of the conditions, one after the other, as the daemon does them."""
-    definitions = definitions_for(made.world.settings())
-    cursors: list[Any] = [None]
+    graph = definitions_for(made.world.settings()).resolve_asset_graph()
+    cursors = [AssetDaemonCursor.empty()]
 
     def evaluate() -> None:
-        found = dg.evaluate_automation_conditions(definitions, instance, cursor=cursors[-1])
-        cursors.append(found.cursor)
+        tick = AutomationTickEvaluationContext(
+            evaluation_id=len(cursors),
+            asset_graph=graph,
+            cursor=cursors[-1],
+            instance=instance,
+            materialize_run_tags={},
+            observe_run_tags={},
+            auto_observe_asset_keys=set(),
+            asset_selection=dg.AssetSelection.all(),
+            logger=logging.getLogger(__name__),
+            emit_backfills=True,
+        )
+        _, cursor, _ = tick.evaluate()
+        cursors.append(deserialize_value(serialize_value(cursor), AssetDaemonCursor))
 
     return Times.of(evaluate, repeats)
 

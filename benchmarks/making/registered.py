@@ -85,7 +85,7 @@ def register(world: ManyShards, shards: int, *, watched_shards: int) -> Register
         assert not failures, failures
         names = [shard_name(number) for number in range(shards)]
         watched = world.root / "watched"
-        link_media(world.root / "media", watched, names[:watched_shards])
+        link_media(world.root / "media", watched, names[1 : watched_shards + 1])
         for name in store.tables.names():
             copy_shard(store, name, names, watched)
         instance.add_dynamic_partitions("shard", names[1:])

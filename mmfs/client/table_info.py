@@ -63,5 +63,5 @@ def _user_columns(spec: TableSpec) -> tuple[str, ...]:
 def _only_fingerprint(store: Store, spec: TableSpec) -> str | None:
     if not spec.is_derived:
         return None
-    found = store.tables.read(spec.name, columns=["fingerprint"])["fingerprint"].unique()
-    return str(found[0].as_py()) if len(found) == 1 else None
+    found = store.tables.fingerprints(spec.name)
+    return next(iter(found)) if len(found) == 1 else None

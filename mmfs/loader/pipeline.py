@@ -7,16 +7,20 @@ for; an exception in any thread, or in the making of jobs, is raised by the next
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+from weakref import WeakSet
 
 Result = TypeVar("Result")
 Made_co = TypeVar("Made_co", covariant=True)
 
 _CLOSE_S = 10.0
+#: What the end of the process waits for the threads of one pipeline.
+_EXIT_S = 3.0
 
 
 class Job(Protocol[Made_co]):
@@ -63,6 +67,7 @@ class Pipeline(Generic[Result]):
         self._threads = [
             threading.Thread(target=self._work, name=f"mmfs-loader-{number}", daemon=True) for number in range(threads)
         ]
+        _open.add(self)
         for thread in self._threads:
             thread.start()
 
@@ -91,14 +96,18 @@ class Pipeline(Generic[Result]):
             self._changed.notify_all()
             return entry.result
 
-    def close(self) -> None:
-        """End the threads; what they have not delivered is lost."""
+    def close(self, patience_s: float = _CLOSE_S) -> None:
+        """End the threads; what they have not delivered is lost.
+
+        Args:
+            patience_s: How long to wait for each thread.
+        """
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(_CLOSE_S)
+                thread.join(patience_s)
         self._entries.clear()
         self._parts.clear()
 
@@ -148,3 +157,13 @@ class Pipeline(Generic[Result]):
                 self._entries.append(entry)
                 self._parts.extend((entry, part) for part in range(job.parts))
                 self._changed.notify_all()
+
+
+_open: WeakSet[Pipeline[Any]] = WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """A process may end within an epoch. Threads that are in native code when Python ends would abort it."""
+    for pipeline in list(_open):
+        pipeline.close(_EXIT_S)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from mmfs.errors import StalePlanError, StoreError
-from mmfs.schemas import TableSpec
+from mmfs.schemas import FINGERPRINT, TableSpec
 from mmfs.store.data_file import DataFile
 from mmfs.store.delta import ConflictError, DeltaLog, app_id, commit_file, delta_errors, snapshot_of
 from mmfs.store.faults import fault_point
@@ -135,11 +135,16 @@ def _given_up(planned: ShardState, tries: int, error: Exception) -> StoreError:
 
 
 def _stats(spec: TableSpec, rows: pa.Table) -> dict[str, object]:
+    """Rows, the bounds of the first key column, and the fingerprint where all rows share one."""
     stats: dict[str, object] = {"numRecords": rows.num_rows}
     if rows.num_rows:
         first = spec.key[0]
         column = rows.column(first)  # sorted: its ends are its bounds, and let SQL skip files
-        stats["minValues"] = {first: column[0].as_py()}
-        stats["maxValues"] = {first: column[-1].as_py()}
-        stats["nullCount"] = {first: 0}
+        lowest, highest = {first: column[0].as_py()}, {first: column[-1].as_py()}
+        if spec.is_derived and FINGERPRINT.name in rows.column_names:
+            shared = rows.column(FINGERPRINT.name).unique()
+            if len(shared) == 1 and shared.null_count == 0:
+                lowest[FINGERPRINT.name] = highest[FINGERPRINT.name] = shared[0].as_py()
+        stats["minValues"], stats["maxValues"] = lowest, highest
+        stats["nullCount"] = dict.fromkeys(lowest, 0)
     return stats

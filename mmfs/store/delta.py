@@ -19,7 +19,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction
 
 from mmfs.errors import StoreError, UnreachableError
-from mmfs.schemas import Column, TableSpec
+from mmfs.schemas import FINGERPRINT, Column, TableSpec
 from mmfs.store.arrays import empty_table, repeated_text
 from mmfs.store.data_file import DataFile
 from mmfs.store.objects import Objects
@@ -31,7 +31,7 @@ from mmfs.store.specs import configuration_of, spec_of
 _COMMITS_READ = 64
 
 _LISTED = pa.schema([("path", pa.string()), ("shard", pa.string()), ("rows", pa.int64()), ("size_bytes", pa.int64())])
-_BOUNDS = pa.schema([("first", pa.string()), ("last", pa.string())])
+_BOUNDS = pa.schema([("first", pa.string()), ("last", pa.string()), ("fingerprint", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Snapshot:
         spec: Columns, key and grain at that version.
         listed: Its files as columns ``path``, ``shard``, ``rows``, ``size_bytes``, sorted by shard. A store may have
             ten thousand of them, so they become objects only when somebody asks.
-        bounds: First and last value of the first key column in each of them, as columns ``first`` and ``last``; null
-            where the log does not say.
+        bounds: First and last value of the first key column in each of them, as columns ``first`` and ``last``, and the
+            ``fingerprint`` that all its rows share; null where the log does not say.
     """
 
     version: int
@@ -74,8 +74,13 @@ class Snapshot:
 
     def reaching(self, keys: Sequence[str]) -> tuple[DataFile, ...]:
         """Files that may hold one of these values of the first key column, sorted: the bounds leave out the others."""
-        bounds = zip(*(column.to_pylist() for column in self.bounds.columns), strict=True)
+        bounds = zip(*(self.bounds.column(end).to_pylist() for end in ("first", "last")), strict=True)
         return _data_files(self.listed.filter(pa.array([_reaches(keys, *ends) for ends in bounds], pa.bool_())))
+
+    @property
+    def silent(self) -> tuple[DataFile, ...]:
+        """Files of which the log does not say a fingerprint that all their rows share."""
+        return _data_files(self.listed.filter(self.bounds.column("fingerprint").is_null()))
 
     def of(self, shard: str) -> tuple[DataFile, ...]:
         """The files of one shard: none when it was never written."""
@@ -262,9 +267,12 @@ def snapshot_of(name: str, handle: DeltaTable) -> Snapshot:
     )
     order = pc.sort_indices(listed, sort_keys=[("shard", "ascending"), ("path", "ascending")])
     known = actions.schema.names
-    ends = [f"{end}.{spec.key[0]}" for end in ("min", "max")]
-    bounds = [actions.column(end) if end in known else pa.nulls(actions.num_rows) for end in ends]
-    between = pa.Table.from_arrays([column.cast(pa.string()) for column in bounds], schema=_BOUNDS)
+    ends = [f"{end}.{column}" for column in (spec.key[0], FINGERPRINT.name) for end in ("min", "max")]
+    first, last, lowest, highest = (
+        (actions.column(end) if end in known else pa.nulls(actions.num_rows)).cast(pa.string()) for end in ends
+    )
+    shared = pc.if_else(pc.equal(lowest, highest), lowest, pa.nulls(actions.num_rows, pa.string()))
+    between = pa.Table.from_arrays([first, last, shared], schema=_BOUNDS)
     return Snapshot(handle.version(), spec, listed.take(order), between.take(order))
 
 

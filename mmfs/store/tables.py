@@ -118,6 +118,15 @@ class Tables:
         """
         return list(self.log.snapshot(name, version).reaching(keys))
 
+    def fingerprints(self, name: str) -> set[str]:
+        """The fingerprints of a table's rows. Only files with several are read, and those of an older mmfs."""
+        snapshot = self.log.snapshot(name)
+        said = snapshot.bounds.column("fingerprint")
+        found = set(said.drop_null().unique().to_pylist())
+        silent = [file for file in snapshot.silent if file.rows]
+        rows = self.read(name, columns=["fingerprint"], files=silent) if silent else None
+        return found | (set(rows.column("fingerprint").unique().to_pylist()) if rows else set())
+
     def state(self, name: str, shard: str) -> ShardState:
         """The shard as it is now: what `replace` compares with."""
         return _state(name, shard, self.log.snapshot(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -42,8 +43,9 @@ def test_watched_places_are_the_resources_own_or_those_of_the_settings(tmp_path:
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff\xe0")
     watching = Settings(watch=(str(tmp_path),))
     assert MediaSourceResource().watched(watching) == (str(tmp_path),)
-    [listed] = MediaSourceResource(uris=[str(tmp_path)]).look(Settings())
-    assert listed.uri.endswith("/a.jpg")
+    settled_us = time.time_ns() // 1000 + 3_600_000_000
+    page = MediaSourceResource(uris=[str(tmp_path)]).look(Settings(), None, now_us=settled_us)
+    assert [listed.uri.rpartition("/")[2] for listed in page.listing] == ["a.jpg"]
 
 
 def test_without_a_url_the_embedded_engine_of_the_store_is_used(store: Store) -> None:

@@ -328,3 +328,21 @@ def test_writers_that_add_columns_at_the_same_time_all_succeed(store: Store) -> 
     assert failed == []
     names = {column.name for column in Store.open(store.url).tables.spec("scores").columns}
     assert {"first", "more_0", "more_1", "more_2", "more_3"} <= names
+
+
+def test_a_fingerprint_that_all_rows_share_is_told_by_the_log_alone(store: Store) -> None:
+    store.tables.ensure(VECTORS)
+    store.tables.update("vectors", "000001", lambda _: vector_rows(3))
+    store.tables.update("vectors", "000002", lambda _: vector_rows(0))
+    for file in store.tables.files("vectors"):
+        store.objects.delete(file.path)
+    assert store.tables.fingerprints("vectors") == {"f"}
+
+
+def test_fingerprints_of_a_shard_with_several_are_read_from_its_rows(store: Store) -> None:
+    store.tables.ensure(VECTORS)
+    rows = vector_rows(2)
+    mixed = rows.set_column(rows.schema.get_field_index("fingerprint"), "fingerprint", pa.array(["old", "new"]))
+    store.tables.update("vectors", "000001", lambda _: mixed)
+    store.tables.update("vectors", "000002", lambda _: vector_rows(1))
+    assert store.tables.fingerprints("vectors") == {"old", "new", "f"}
