@@ -37,7 +37,7 @@ test: $(STAMP) ## The fast tests
 	$(BIN)/python -m pytest -m "not soak and not cluster" -n 2 --dist loadfile
 
 cluster: $(STAMP) ## Tests with Ray, PostgreSQL and Dagster's own processes, as they run on several machines
-	$(BIN)/python -m pytest -m "cluster and not soak"
+	$(BIN)/python -m pytest -m "cluster and not soak" -n 2 --dist loadfile $(ONLY)
 
 soak: $(STAMP) ## The long seeded suites
 	$(BIN)/python -m pytest -m soak

@@ -13,6 +13,7 @@ from mmfs.settings import Settings
 from mmfs_assets.execution.mixed_steps import mixed
 from mmfs_assets.execution.passed_on import passed_on
 from mmfs_assets.execution.pod_config import gpu_pod, step_pod
+from mmfs_assets.execution.waiting import in_process_executor
 
 
 def executor_for(settings: Settings) -> dg.ExecutorDefinition:
@@ -27,7 +28,7 @@ def executor_for(settings: Settings) -> dg.ExecutorDefinition:
         MissingExtraError: What sends steps elsewhere is not installed.
     """
     if settings.executor in ("local", "gpu_box"):
-        return dg.in_process_executor
+        return in_process_executor
     _check_store(settings)
     try:
         return _ray(settings) if settings.executor == "ray" else _k8s(settings)

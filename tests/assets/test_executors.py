@@ -5,19 +5,19 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-import dagster as dg
 import pytest
 
 from mmfs.errors import MissingExtraError, SettingsError
 from mmfs.settings import K8sConfig, RayConfig, Settings
 from mmfs_assets.definitions import definitions_for
 from mmfs_assets.execution.executors import executor_for, retry_policy, step_tags
+from mmfs_assets.execution.waiting import in_process_executor
 
 
 @pytest.mark.parametrize("name", ["local", "gpu_box"])
 def test_on_one_machine_steps_work_in_the_process_of_their_run(name: Any) -> None:
     settings = Settings(executor=name)
-    assert executor_for(settings) is dg.in_process_executor
+    assert executor_for(settings) is in_process_executor
     assert retry_policy(settings) is None
     assert step_tags(settings, gpu=True) == {}
 
