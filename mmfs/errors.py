@@ -6,6 +6,9 @@ without a mend is a bug report waiting to happen, so ``mend`` is a required argu
 
 from __future__ import annotations
 
+#: The mend of bytes in packs that are not what they were.
+DROP_DAMAGED = "run `mmfs verify --drop-damaged`, then materialize the shard again"
+
 
 class MmfsError(Exception):
     """Base of all errors that mmfs raises on purpose.
@@ -44,12 +47,20 @@ class StoreError(MmfsError):
     """The store cannot be opened, read or written."""
 
 
+class NoStoreError(StoreError):
+    """There is no store at this place."""
+
+
 class MissingObjectError(StoreError):
     """There is no object of this name."""
 
 
 class UnreachableError(StoreError):
     """An object cannot be opened, could not be read in time, or may not be read."""
+
+
+class NoAnswerError(UnreachableError):
+    """An object could not be read in time."""
 
 
 class StalePlanError(StoreError):
@@ -72,6 +83,10 @@ class PinError(MmfsError):
     """A pin cannot be made, found or read."""
 
 
+class NoSampleError(PinError):
+    """No sample is selected, so that there is nothing to pin."""
+
+
 class IngestError(MmfsError):
     """A source cannot be listed or may not be read."""
 
@@ -82,6 +97,10 @@ class MediaError(MmfsError):
 
 class FeatureError(MmfsError):
     """A feature is declared wrongly or computed something it did not declare."""
+
+
+class CodeChangedError(FeatureError):
+    """The code of a feature was edited under the process that imported it."""
 
 
 class ModelError(MmfsError):

@@ -377,7 +377,7 @@ class FeatureStore(Searching):
         return verify_store(self.core, deep=deep, index=index)
 
     def drop_damaged(self) -> dict[tuple[str, str], int]:
-        """Drop rows whose bytes in packs are damaged or gone, so that they are computed again.
+        """Drop computed rows that are damaged, or whose bytes in packs are damaged or gone; they are computed again.
 
         Returns:
             Rows dropped, by table and shard.

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmfs.codecs.halves import pack_halves, unpack_halves
-from mmfs.errors import IntegrityError
+from mmfs.errors import DROP_DAMAGED, IntegrityError
 
 _HEADER = struct.Struct("<4sBf")  # magic, axes, scale; then the length of each axis
 _MAGIC = b"MA16"
@@ -51,5 +51,5 @@ def decode_array16(data: bytes | memoryview) -> npt.NDArray[np.float32]:
         shape = struct.unpack_from(f"<{axes}I", data, _HEADER.size)
         values = unpack_halves(memoryview(data)[_HEADER.size + 4 * axes :], math.prod(shape), scale)
     except (struct.error, ValueError) as error:
-        raise IntegrityError(f"bytes are not an array: {error}", mend="run `mmfs verify --deep`") from error
+        raise IntegrityError(f"bytes are not an array: {error}", mend=DROP_DAMAGED) from error
     return values.reshape(shape)

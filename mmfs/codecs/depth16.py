@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmfs.codecs.halves import pack_halves, unpack_halves
-from mmfs.errors import IntegrityError
+from mmfs.errors import DROP_DAMAGED, IntegrityError
 
 _HEADER = struct.Struct("<4sHHf")  # magic, width, height, scale
 _MAGIC = b"MD16"
@@ -49,5 +49,5 @@ def decode_depth16(data: bytes | memoryview) -> npt.NDArray[np.float32]:
             raise ValueError(f"magic {magic!r}")
         values = unpack_halves(memoryview(data)[_HEADER.size :], width * height, scale)
     except (struct.error, ValueError) as error:
-        raise IntegrityError(f"bytes are not a depth map: {error}", mend="run `mmfs verify --deep`") from error
+        raise IntegrityError(f"bytes are not a depth map: {error}", mend=DROP_DAMAGED) from error
     return values.reshape(height, width)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmfs.errors import IntegrityError, MissingExtraError
+from mmfs.errors import DROP_DAMAGED, IntegrityError, MissingExtraError
 
 _FULL_SCALE = 32768.0
 _MOST_CHANNELS = 8
@@ -51,7 +51,7 @@ def decode_flac(data: bytes | memoryview) -> npt.NDArray[np.float32]:
         if hashlib.md5(whole.astype("<i2", copy=False), usedforsecurity=False).digest() != bytes(data[_MD5]):
             raise ValueError("the samples are not those that were encoded")
     except (soundfile.SoundFileError, ValueError) as error:
-        raise IntegrityError(f"bytes are not sound: {error}", mend="run `mmfs verify --deep`") from error
+        raise IntegrityError(f"bytes are not sound: {error}", mend=DROP_DAMAGED) from error
     return np.ascontiguousarray(whole.T).astype(np.float32) * np.float32(1 / _FULL_SCALE)
 
 

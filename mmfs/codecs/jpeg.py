@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmfs.errors import IntegrityError, MissingExtraError
+from mmfs.errors import DROP_DAMAGED, IntegrityError, MissingExtraError
 
 
 def encode_jpeg(rgb: npt.NDArray[np.uint8], quality: int = 90) -> bytes:
@@ -38,7 +38,7 @@ def decode_jpeg(
             data, colorspace="RGB", min_height=least_side, min_width=least_side, buffer=out
         )
     except ValueError as error:
-        raise IntegrityError(f"bytes are not a JPEG: {error}", mend="run `mmfs verify --deep`") from error
+        raise IntegrityError(f"bytes are not a JPEG: {error}", mend=DROP_DAMAGED) from error
     return rgb
 
 
@@ -52,7 +52,7 @@ def jpeg_size(data: bytes | memoryview) -> tuple[int, int]:
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError as error:
-        raise IntegrityError(f"bytes are not a JPEG: {error}", mend="run `mmfs verify --deep`") from error
+        raise IntegrityError(f"bytes are not a JPEG: {error}", mend=DROP_DAMAGED) from error
     return int(height), int(width)
 
 

@@ -88,6 +88,7 @@ def commit_shard(
     number = planned.app_version + 1
     stats = _stats(spec, rows)
     conflicts = failures = 0
+    tried = False
     while True:
         try:
             with log.newest(name, "commit") as handle:
@@ -97,11 +98,14 @@ def commit_shard(
                 if any(there.path == file.path for there in found):
                     return handle.version()  # ours is there: this try or an earlier one whose reply was lost
                 if (-1 if now is None else now) != planned.app_version:
+                    if tried and (version := _landed(log, planned, file)) is not None:
+                        return version
                     raise stale(planned)
                 if check:
                     check(handle.version())
                 fault_point("tables.before_commit")
                 next_only = check is not None
+                tried = True
                 commit_file(handle, name, file, app_version=number, stats=stats, info=dict(info), next_only=next_only)
                 fault_point("tables.after_commit")
         except StalePlanError:
@@ -125,6 +129,16 @@ def stale(planned: ShardState) -> StalePlanError:
         f"shard {planned.shard} of {planned.table} was replaced by somebody else after version {planned.table_version}",
         mend="read the shard again and plan anew (Tables.update does)",
     )
+
+
+def _landed(log: DeltaLog, planned: ShardState, file: DataFile) -> int | None:
+    """The version that made ``file`` the shard's, where somebody has replaced it before we could look."""
+    for commit in log.commits(planned.table):
+        if commit.version <= planned.table_version:
+            break
+        if file.path.removeprefix(f"{planned.table}/") in commit.files:
+            return commit.version
+    return None
 
 
 def _given_up(planned: ShardState, tries: int, error: Exception) -> StoreError:

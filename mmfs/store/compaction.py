@@ -21,6 +21,7 @@ from mmfs.store.compaction_choice import (
     PackUse,
     member_bytes,
     merged_bytes,
+    packs_made,
     packs_to_rewrite,
 )
 from mmfs.store.faults import fault_point
@@ -203,12 +204,13 @@ def _foretell(found: _Look, chosen: frozenset[str]) -> ShardCompaction:
     """What rewriting would do."""
     before = len(found.packs)
     made_bytes = merged_bytes([found.packs[path] for path in chosen])
+    made = packs_made(made_bytes)
     return ShardCompaction(
         found.planned.table,
         found.planned.shard,
         packs_before=before,
-        packs_after=before - len(chosen) + 1,
-        copied_bytes=made_bytes,
+        packs_after=before - len(chosen) + made,
+        copied_bytes=made_bytes + (made - 1) * END_BYTES,
         replaced_bytes=found.size_bytes(chosen),
     )
 

@@ -1,9 +1,9 @@
 """Which packs of a shard are worth rewriting: size-tiered, so that no byte is copied often.
 
 A pack is rewritten when more than 30 % of it is dead, or when it is one of eight of a size class (below 1, 8 and 64
-MiB). What is rewritten becomes one pack, which counts in its own class at once. A shard that gets a pack a day has at
-most seven packs of each class, therefore. Above 1 MiB a byte is copied once a class, that is twice, until its pack is
-large enough to stay; below, it is copied more often, but that is 1 MiB at most.
+MiB). What is rewritten becomes one pack, or several of up to 1 GiB, which counts in its own class at once. A shard that
+gets a pack a day has at most seven packs of each class, therefore. Above 1 MiB a byte is copied once a class, that is
+twice, until its pack is large enough to stay; below, it is copied more often, but that is 1 MiB at most.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Collection
 from dataclasses import dataclass
+
+from mmfs.store.packs import PACK_BYTES
 
 #: Share of dead bytes above which a pack is rewritten.
 DEAD_SHARE = 0.30
@@ -79,8 +81,17 @@ def packs_to_rewrite(packs: Collection[PackUse]) -> frozenset[str]:
 
 
 def merged_bytes(packs: Collection[PackUse]) -> int:
-    """Size of the one pack that holds what rows name of these."""
+    """Size of a pack that holds all that rows name of these."""
     return sum(pack.live_bytes - END_BYTES for pack in packs) + END_BYTES
+
+
+def packs_made(size_bytes: int) -> int:
+    """So many packs blobs are written into that would make one of this size; one more where large blobs fit badly.
+
+    >>> packs_made(5000), packs_made(PACK_BYTES + END_BYTES), packs_made(5 * PACK_BYTES // 2)
+    (1, 1, 3)
+    """
+    return max(1, -((END_BYTES - size_bytes) // PACK_BYTES))
 
 
 def _size_class(size_bytes: int) -> int | None:

@@ -1,16 +1,21 @@
-"""Drop rows whose bytes in packs are damaged or gone, so that they are computed again: nothing else would do it, as
-their fingerprints are fresh."""
+"""Drop rows that are damaged, or whose bytes in packs are damaged or gone, so that they are computed again: nothing
+else would do it, as their fingerprints are fresh."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mmfs.errors import IntegrityError
+from mmfs.errors import IntegrityError, StalePlanError
+from mmfs.schemas import TableSpec
+from mmfs.store.arrays import empty_table
+from mmfs.store.data_check import checked_rows
 from mmfs.store.packs import BlobRef, refs_of
+from mmfs.store.rows import public_schema
 
 if TYPE_CHECKING:
     from mmfs.store.store import Store
@@ -20,31 +25,45 @@ _BLOBS = 256
 
 
 def drop_damaged(store: Store) -> dict[tuple[str, str], int]:
-    """Read every blob; drop the rows of those that differ from their checksum or are not there.
+    """Read every row that was computed, and every blob; drop what differs from its checksum or is not there.
 
-    Pins and older versions keep their files: only a backup mends these.
+    Of a data file that is not what was written all rows are dropped. Files of tables that nothing computes, pins and
+    older versions stay as they are: only a backup mends these.
 
     Returns:
         Rows dropped, by table and shard.
 
     Raises:
         StalePlanError: Others were faster 50 times in a row.
+        StoreError: Something cannot be read just now. Nothing is known to be damaged there, so nothing is dropped.
     """
     dropped: dict[tuple[str, str], int] = {}
-    for name in store.tables.names():
-        if store.tables.spec(name).blob is None:
-            continue
-        for shard, rows in store.tables.shards(name).items():
-            bad = set(_damaged(store, name, shard)) if rows else set()
-            if bad:
-                info = store.tables.commit_info(name, shard)
-                commit = store.tables.update(name, shard, partial(_without, bad=bad), info=info)
-                dropped[name, shard] = rows - commit.rows
+    for spec in map(store.tables.spec, store.tables.names()):
+        for shard in store.tables.shards(spec.name) if spec.is_derived else ():
+            rows = _drop_of(store, spec, shard)
+            if rows is not None:
+                dropped[spec.name, shard] = rows
     return dropped
 
 
-def _damaged(store: Store, name: str, shard: str) -> Iterator[BlobRef]:
-    rows = store.tables.read(name, columns=["pack", "offset", "length", "crc32"], shard=shard)
+def _drop_of(store: Store, spec: TableSpec, shard: str) -> int | None:
+    """How many rows of a shard were dropped; None when it is whole."""
+    planned = store.tables.state(spec.name, shard)
+    try:
+        parts = [checked_rows(store.objects, spec, file, deep=True) for file in planned.files]
+    except IntegrityError:
+        with suppress(StalePlanError):  # somebody wrote it anew
+            store.tables.replace(spec.name, shard, empty_table(public_schema(spec)), planned=planned)
+        return sum(file.rows for file in planned.files)
+    bad = {ref for rows in parts for ref in _damaged(store, spec.name, rows)} if spec.blob else set()
+    if not bad:
+        return None
+    info = store.tables.commit_info(spec.name, shard)
+    commit = store.tables.update(spec.name, shard, partial(_without, bad=bad), info=info)
+    return sum(file.rows for file in planned.files) - commit.rows
+
+
+def _damaged(store: Store, name: str, rows: pa.Table) -> Iterator[BlobRef]:
     for start in range(0, rows.num_rows, _BLOBS):
         batch = rows.slice(start, _BLOBS)
         try:

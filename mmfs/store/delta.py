@@ -22,31 +22,13 @@ from mmfs.errors import StoreError, UnreachableError
 from mmfs.schemas import FINGERPRINT, Column, TableSpec
 from mmfs.store.arrays import empty_table, repeated_text
 from mmfs.store.data_file import DataFile
+from mmfs.store.log_entries import LoggedCommit, known_commits
 from mmfs.store.objects import Objects
-from mmfs.store.origin import RUN_ID
 from mmfs.store.refusals import refusal_of
 from mmfs.store.specs import configuration_of, spec_of
 
-#: Commits that are read from a log at first.
-_COMMITS_READ = 64
-
 _LISTED = pa.schema([("path", pa.string()), ("shard", pa.string()), ("rows", pa.int64()), ("size_bytes", pa.int64())])
 _BOUNDS = pa.schema([("first", pa.string()), ("last", pa.string()), ("fingerprint", pa.string())])
-
-
-@dataclass(frozen=True)
-class LoggedCommit:
-    """One commit, as a table's log has it.
-
-    Attributes:
-        version: The Delta version that it made.
-        at_us: When, microseconds since 1970.
-        run_id: The run that made it, where one did.
-    """
-
-    version: int
-    at_us: int
-    run_id: str | None
 
 
 @dataclass(frozen=True)
@@ -133,6 +115,11 @@ class DeltaLog:
         Raises:
             StoreError: There is no such table or version, or its log entries were vacuumed.
         """
+        if version is not None:
+            with self.newest(name) as handle:
+                newest = handle.version()
+            if version > newest:  # the library would look for the commits in between, one by one
+                raise StoreError(f"version {version} of {name} does not exist", mend=f"the newest is {newest}")
         with delta_errors(name):
             try:
                 return DeltaTable(self._objects.delta_url(name), version=version)
@@ -192,17 +179,8 @@ class DeltaLog:
         return seen[name]
 
     def commits(self, name: str) -> Iterator[LoggedCommit]:
-        """All commits that the log still has, newest first; as many are read as are asked for, in doubling steps."""
-        handle, given, asked = self.open(name), 0, _COMMITS_READ
-        while True:
-            with delta_errors(name):
-                found = handle.history(asked)
-            for commit in found[given:]:
-                run_id = json.loads(commit.get("mmfs", "{}")).get(RUN_ID)
-                yield LoggedCommit(commit["version"], commit["timestamp"] * 1000, run_id)
-            if len(found) < asked:
-                return
-            given, asked = len(found), asked * 2
+        """The commits back to the first that vacuum took from the log, newest first; read as far as asked for."""
+        return known_commits(self._objects, name)
 
     def expired(self, name: str, *, hours: int, unnamed: bool) -> set[str]:
         """Files that were replaced longer ago than ``hours``; with ``unnamed``, also those the log never knew."""

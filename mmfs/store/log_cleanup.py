@@ -3,24 +3,23 @@
 A log grows by a small file a commit, and by a checkpoint every hundred. On a local disk each commit lists all of them,
 so that a log of some ten thousand makes commits slow. What is older than a checkpoint serves only to open a version
 from before it by its number, and most such versions are gone: vacuum deleted their files. Kept are all entries of the
-last days, and whatever opens a version that a pin names: the checkpoint before it, and the commits from there.
+last days, and whatever opens a version that a pin names: the checkpoint before it, and the commits from there. So an
+old pin leaves a gap behind it instead of a log that grows for ever; which run committed what, and when, is known from
+the last gap on (`log_entries.known_commits`).
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from mmfs.errors import MissingObjectError
+from mmfs.store.log_entries import log_entries
 from mmfs.store.objects import ObjectInfo, Objects
 
 if TYPE_CHECKING:
     from mmfs.store.pin import Pin
-
-_COMMIT = re.compile(r"(\d{20})\.json")
-_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\.parquet")
 
 
 def pinned_versions(pins: Collection[Pin], table: str) -> set[int]:
@@ -35,14 +34,8 @@ def unneeded_entries(objects: Objects, table: str, *, pinned: Collection[int], b
         pinned: Versions that must stay readable by number.
         before_us: Entries written later than this stay, microseconds since 1970.
     """
-    commits: dict[int, ObjectInfo] = {}
-    checkpoints: dict[int, ObjectInfo] = {}
-    for info in objects.list(f"{table}/_delta_log"):
-        name = info.path.rpartition("/")[2]
-        if found := _COMMIT.fullmatch(name):
-            commits[int(found[1])] = info
-        elif found := _CHECKPOINT.fullmatch(name):
-            checkpoints[int(found[1])] = info
+    entries = log_entries(objects, table)
+    commits, checkpoints = entries.commits, entries.checkpoints
     old = [version for version in checkpoints if version in commits and commits[version].modified_us < before_us]
     first = min(max(old, default=0), _hinted(objects, table))
     if first not in checkpoints:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from mmfs.errors import MissingObjectError, StoreError
+from mmfs.errors import IntegrityError, MissingObjectError, StoreError
 
 #: Ranges closer than this are fetched as one. The library's 1 MiB reads 11x the bytes that a sparse subset wants.
 COALESCE_BYTES = 128 * 1024
@@ -99,14 +99,18 @@ class Objects(ABC):
 
         Raises:
             MissingObjectError: The object does not exist.
-            StoreError: It ends before a range does.
+            IntegrityError: It ends before a range does.
+            StoreError: It cannot be read just now, which says nothing of its bytes.
         """
 
-    def with_deadline(self, deadline_s: float) -> Objects:
+    def with_deadline(self, deadline_s: float, *, until_s: float | None = None) -> Objects:
         """The same objects for a reader who would rather have an error than wait.
 
-        Each read then ends in bytes or in an error within this time, whatever the other machine does; a directory
-        of this machine needs no such care.
+        Each read then ends in bytes or in a NoAnswerError within this time, whatever the other machine does; a
+        directory of this machine needs no such care.
+
+        Args:
+            until_s: A moment of `time.monotonic` at which all reads end, besides.
         """
         return self
 
@@ -115,12 +119,20 @@ class Objects(ABC):
         return self.get_ranges(path, [(offset, length)])[0]
 
     @abstractmethod
-    def open_file(self, path: str) -> IO[bytes]:
-        """The object as a seekable binary file."""
+    def open_file(self, path: str, *, ahead_bytes: int = COALESCE_BYTES) -> IO[bytes]:
+        """The object as a seekable binary file.
+
+        Args:
+            ahead_bytes: Bytes to ask another machine for at once; many for a file that is read from end to end.
+        """
 
     @abstractmethod
+    def info(self, path: str) -> ObjectInfo:
+        """What is known of an object without reading it. Raises StoreError when it does not exist."""
+
     def size(self, path: str) -> int:
         """Size in bytes. Raises StoreError when the object does not exist."""
+        return self.info(path).size_bytes
 
     @abstractmethod
     def exists(self, path: str) -> bool:
@@ -137,6 +149,8 @@ class Objects(ABC):
     @abstractmethod
     def page(self, after: str | None = None, *, most: int = 1000) -> Sequence[ObjectInfo]:
         """The first objects whose names come after this one, in the order of their names; fewer only at the end.
+
+        Names that end in a slash are markers that some programs put for folders.
 
         Args:
             after: A name, of an object that need not exist; None: begin with the first.
@@ -173,3 +187,9 @@ def checked_name(path: str) -> str:
 def missing(path: str, url: str) -> MissingObjectError:
     """The error for an object that is not there."""
     return MissingObjectError(f"{path} does not exist", where=url, mend="run `mmfs verify` to see what is missing")
+
+
+def too_short(path: str, url: str, ranges: Sequence[tuple[int, int]]) -> IntegrityError:
+    """The error for an object that ends before one of these ranges does."""
+    end = max(offset + length for offset, length in ranges)
+    return IntegrityError(f"{path} ends before byte {end}", where=url, mend="run `mmfs verify`, which says what to do")

@@ -11,15 +11,16 @@ import asyncio
 import os
 import random
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import obstore
-from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError, NotFoundError
 
-from mmfs.errors import StoreError, UnreachableError
-from mmfs.store.objects import COALESCE_BYTES, ObjectInfo, Objects, checked_name, missing
-from mmfs.store.objects_remote import RemoteObjects, object_info
+from mmfs.errors import NoAnswerError
+from mmfs.store.objects import COALESCE_BYTES, ObjectInfo, checked_name, too_short
+from mmfs.store.objects_remote import BEYOND_END, RemoteObjects, object_info, offset_of, with_markers
 from mmfs.store.ranges import merge_ranges, take_ranges
 from mmfs.store.refusals import refusal_of
 
@@ -29,8 +30,6 @@ T = TypeVar("T")
 _REQUEST_BYTES = 1 << 20
 _IN_FLIGHT = 64
 _BACKOFF_S, _LONGEST_BACKOFF_S = 0.05, 1.0
-#: What trying again does not mend.
-_REFUSED = (PermissionDeniedError, UnauthenticatedError)
 _GONE = (NotFoundError, FileNotFoundError)
 
 
@@ -44,16 +43,15 @@ class DeadlineObjects(RemoteObjects):
     Args:
         url: ``s3://bucket/prefix``.
         deadline_s: For a call: all its requests and their repeats. One request has a fifth of it.
+        until_s: See `Objects.with_deadline`.
     """
 
-    def __init__(self, url: str, *, deadline_s: float) -> None:
+    def __init__(self, url: str, *, deadline_s: float, until_s: float | None = None) -> None:
         self._deadline_s = deadline_s
+        self._until_s = until_s
         self._request_s = deadline_s / 5
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         super().__init__(url, request_s=self._request_s, retry={"max_retries": 0})
-
-    def with_deadline(self, deadline_s: float) -> Objects:
-        return DeadlineObjects(self.url, deadline_s=deadline_s)
 
     def get(self, path: str) -> bytes:
         name = checked_name(path)
@@ -63,21 +61,21 @@ class DeadlineObjects(RemoteObjects):
 
         return self._finish(path, whole)[0]
 
-    def size(self, path: str) -> int:
+    def info(self, path: str) -> ObjectInfo:
         name = checked_name(path)
 
-        async def head() -> int:
-            return int((await obstore.head_async(self._store, name))["size"])
+        async def head() -> ObjectInfo:
+            return object_info(await obstore.head_async(self._store, name))
 
         return self._finish(path, head)[0]
 
     def page(self, after: str | None = None, *, most: int = 1000) -> Sequence[ObjectInfo]:
         async def first() -> list[ObjectInfo]:
-            async for chunk in obstore.list(self._store, offset=after, chunk_size=most):
-                return [object_info(found) for found in chunk]
+            async for chunk in obstore.list(self._store, offset=offset_of(after), chunk_size=most):
+                return with_markers(map(object_info, chunk), after)
             return []
 
-        return self._finish(f"the list of objects after {after!r}" if after else "the list of objects", first)[0]
+        return self._finish("", first)[0]
 
     def get_ranges(
         self, path: str, ranges: Sequence[tuple[int, int]], *, gap_bytes: int = COALESCE_BYTES
@@ -97,42 +95,43 @@ class DeadlineObjects(RemoteObjects):
         try:
             parts = self._finish(path, *(reading(*span) for span in spans))
         except _ShortError:
-            last = max(offset + length for offset, length in ranges)
-            raise StoreError(
-                f"{path} ends before byte {last}", where=self.url, mend="run `mmfs verify --deep`"
-            ) from None
+            raise too_short(path, self.url, ranges) from None
         return take_ranges(spans, parts, ranges)
 
     def _finish(self, path: str, *requests: Callable[[], Awaitable[T]]) -> list[T]:
-        """The answers to all requests, or the first error that is final, or that of the deadline."""
+        """The answers to all requests, or the first error that is final, or that of the deadline.
+
+        Args:
+            path: The object; empty: the list of them.
+        """
         errors: list[BaseException] = []
+        left_s = self._deadline_s if self._until_s is None else min(self._deadline_s, self._until_s - time.monotonic())
 
         async def in_time() -> list[T]:
             tasks = [asyncio.ensure_future(self._try(request, errors)) for request in requests]
             try:
-                async with asyncio.timeout(self._deadline_s):
+                async with asyncio.timeout(left_s):
                     return await asyncio.gather(*tasks)
             finally:
                 for task in tasks:
                     task.cancel()
 
-        try:
-            return _run(in_time())
-        except _GONE as error:
-            raise missing(path, self.url) from error
-        except (*_REFUSED, TimeoutError) as error:
-            last = errors[-1] if errors else error
-            refusal = refusal_of(str(last))
-            if refusal is not None and not isinstance(error, TimeoutError):
-                raise UnreachableError(refusal.what, where=f"{self.url}/{path}", mend=refusal.mend) from last
-            why = str(last).splitlines()[0] if str(last) else f"no answer within {self._request_s:g} s"
-            raise UnreachableError(
-                f"{path} could not be read within {self._deadline_s:g} s: {why}"
-                if isinstance(error, TimeoutError)
-                else f"{path} may not be read: {why}",
-                where=self.url,
-                mend="check the endpoint, the network and the AWS_* variables",
-            ) from last
+        with self._errors(path):
+            try:
+                return _run(in_time())
+            except TimeoutError as error:
+                last = errors[-1] if errors else error
+                raise self._no_answer(path, left_s, str(last)) from last
+
+    def _no_answer(self, path: str, left_s: float, said: str) -> NoAnswerError:
+        refusal = refusal_of(said)
+        why = refusal.what if refusal else said.partition("\n")[0] or f"no answer within {self._request_s:g} s"
+        what = path or "the list of objects"
+        return NoAnswerError(
+            f"{what} could not be read within {left_s:.3g} s: {why}" if left_s > 0 else f"no time is left for {what}",
+            where=self.url,
+            mend=refusal.mend if refusal else "check the endpoint, the network and the AWS_* variables",
+        )
 
     async def _try(self, request: Callable[[], Awaitable[T]], errors: list[BaseException]) -> T:
         """The answer to a request, which is repeated until it comes; the caller's deadline ends this."""
@@ -141,10 +140,13 @@ class DeadlineObjects(RemoteObjects):
             try:
                 async with self._slots, asyncio.timeout(self._request_s):
                     return await request()
-            except (*_GONE, *_REFUSED):
+            except _GONE:
                 raise
             except (BaseError, OSError, ValueError, TimeoutError) as error:
-                if "status code: 416" in str(error):  # the library has no exception of its own for this
+                refusal = refusal_of(str(error))
+                if refusal is not None and not refusal.may_pass:
+                    raise
+                if BEYOND_END in str(error):
                     raise _ShortError from error
                 errors[:] = [error]
             await asyncio.sleep(random.uniform(0, longest_s))

@@ -13,7 +13,7 @@ from typing import IO
 
 from mmfs.errors import StoreError
 from mmfs.store.faults import fault_point
-from mmfs.store.objects import COALESCE_BYTES, ObjectInfo, Objects, checked_name, missing
+from mmfs.store.objects import COALESCE_BYTES, ObjectInfo, Objects, checked_name, missing, too_short
 
 
 class LocalObjects(Objects):
@@ -93,9 +93,9 @@ class LocalObjects(Objects):
             raise _read_error(path, self.url, error) from error
         if len(data) == length:
             return data
-        raise StoreError(f"{path} ends before byte {offset + length}", where=self.url, mend="run `mmfs verify --deep`")
+        raise too_short(path, self.url, [(offset, length)])
 
-    def open_file(self, path: str) -> IO[bytes]:
+    def open_file(self, path: str, *, ahead_bytes: int = COALESCE_BYTES) -> IO[bytes]:
         try:
             return self._file(path).open("rb")
         except FileNotFoundError as error:
@@ -103,9 +103,9 @@ class LocalObjects(Objects):
         except OSError as error:
             raise _read_error(path, self.url, error) from error
 
-    def size(self, path: str) -> int:
+    def info(self, path: str) -> ObjectInfo:
         try:
-            return self._file(path).stat().st_size
+            return _info(path, self._file(path))
         except FileNotFoundError as error:
             raise missing(path, self.url) from error
 
@@ -124,11 +124,9 @@ class LocalObjects(Objects):
             for name in names:
                 file = Path(here, name)
                 try:
-                    status = file.stat()
+                    yield _info(file.relative_to(self._root).as_posix(), file)
                 except FileNotFoundError:
                     continue  # removed while we were listing
-                path = file.relative_to(self._root).as_posix()
-                yield ObjectInfo(path, status.st_size, status.st_mtime_ns // 1000)
 
     def page(self, after: str | None = None, *, most: int = 1000) -> Sequence[ObjectInfo]:
         later = (found for found in self.list() if after is None or found.path > after)
@@ -147,6 +145,11 @@ class LocalObjects(Objects):
 
     def delta_url(self, path: str) -> str:
         return str(self._file(path))
+
+
+def _info(path: str, file: Path) -> ObjectInfo:
+    status = file.stat()
+    return ObjectInfo(path, status.st_size, status.st_mtime_ns // 1000)
 
 
 def _sync(path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
@@ -15,13 +17,16 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, Pre
 from obstore.store import S3Store
 
 from mmfs.errors import MissingObjectError, StoreError, UnreachableError
-from mmfs.store.objects import COALESCE_BYTES, ObjectInfo, Objects, checked_name, missing
+from mmfs.store.objects import COALESCE_BYTES, ObjectInfo, Objects, checked_name, missing, too_short
+from mmfs.store.ranges import merge_ranges, take_ranges
 from mmfs.store.refusals import refusal_of
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta, UpdateVersion
     from obstore.store import RetryConfig
 
+#: In the text of the answer to a range that begins behind the end; the library has no exception of its own for it.
+BEYOND_END = "status code: 416"
 _PATIENT: RetryConfig = {"max_retries": 10, "retry_timeout": timedelta(minutes=3)}
 
 
@@ -46,10 +51,10 @@ class RemoteObjects(Objects):
         except (BaseError, ValueError) as error:
             raise StoreError(f"cannot open {url!r}: {error}", mend="check the URL and the AWS_* variables") from error
 
-    def with_deadline(self, deadline_s: float) -> Objects:
+    def with_deadline(self, deadline_s: float, *, until_s: float | None = None) -> Objects:
         from mmfs.store.objects_deadline import DeadlineObjects
 
-        return DeadlineObjects(self.url, deadline_s=deadline_s)
+        return DeadlineObjects(self.url, deadline_s=deadline_s, until_s=until_s)
 
     def put(
         self,
@@ -80,52 +85,66 @@ class RemoteObjects(Objects):
 
         Args:
             before: What it must hold (None: it must not exist). No two writers use the same ``data``.
+
+        Raises:
+            StoreError: There was no answer, and it does not hold ``data`` now; it may yet.
         """
         name = checked_name(path)
-        with self._errors(path):
-            try:
-                if before is None:
-                    obstore.put(self._store, name, data, mode="create", use_multipart=False)
-                    return True
-                found = obstore.get(self._store, name)
-                if bytes(found.bytes()) == before:
-                    told = {"e_tag": found.meta["e_tag"], "version": found.meta["version"]}
-                    mode = cast("UpdateVersion", {key: value for key, value in told.items() if value is not None})
-                    obstore.put(self._store, name, data, mode=mode, use_multipart=False)
-                    return True
-            except (AlreadyExistsError, PreconditionError, NotFoundError, FileExistsError, FileNotFoundError):
-                pass
-        # A lost reply makes the library ask again, and then be refused for what it wrote itself.
-        return self.exists(path) and self.get(path) == data
+        lost: StoreError | None = None
+        try:
+            with self._errors(path):
+                try:
+                    if before is None:
+                        obstore.put(self._store, name, data, mode="create", use_multipart=False)
+                        return True
+                    found = obstore.get(self._store, name)
+                    if bytes(found.bytes()) == before:
+                        told = {"e_tag": found.meta["e_tag"], "version": found.meta["version"]}
+                        mode = cast("UpdateVersion", {key: value for key, value in told.items() if value is not None})
+                        obstore.put(self._store, name, data, mode=mode, use_multipart=False)
+                        return True
+                except (AlreadyExistsError, PreconditionError, NotFoundError, FileExistsError, FileNotFoundError):
+                    pass
+        except StoreError as error:
+            lost = error
+        # A lost reply makes the library give up, or ask again and be refused for what it wrote itself.
+        if self.exists(path) and self.get(path) == data:
+            return True
+        if lost is not None:
+            raise lost
+        return False
 
     def get_ranges(
         self, path: str, ranges: Sequence[tuple[int, int]], *, gap_bytes: int = COALESCE_BYTES
     ) -> list[bytes]:
+        # The library merges near ranges itself, but breaks down over one that begins behind the end of the object.
+        spans = merge_ranges(ranges, gap_bytes=gap_bytes, most_bytes=sys.maxsize)
         with self._errors(path):
-            parts = obstore.get_ranges(
-                self._store,
-                checked_name(path),
-                starts=[offset for offset, _ in ranges],
-                lengths=[length for _, length in ranges],
-                coalesce=gap_bytes,
-            )
-        found = [bytes(part) for part in parts]
-        for (offset, length), data in zip(ranges, found, strict=True):
-            if len(data) != length:
-                raise StoreError(
-                    f"{path} ends before byte {offset + length}", where=self.url, mend="run `mmfs verify --deep`"
+            try:
+                parts = obstore.get_ranges(
+                    self._store,
+                    checked_name(path),
+                    starts=[offset for offset, _ in spans],
+                    lengths=[length for _, length in spans],
+                    coalesce=0,
                 )
-        return found
+            except BaseError as error:
+                if BEYOND_END not in str(error):
+                    raise
+                raise too_short(path, self.url, ranges) from error
+        if any(len(part) != length for (_, length), part in zip(spans, parts, strict=True)):
+            raise too_short(path, self.url, ranges)
+        return take_ranges(spans, [memoryview(part) for part in parts], ranges)
 
-    def open_file(self, path: str) -> IO[bytes]:
+    def open_file(self, path: str, *, ahead_bytes: int = COALESCE_BYTES) -> IO[bytes]:
         size = self.size(path)
         if size <= COALESCE_BYTES:
             return io.BytesIO(self.get(path))  # one request, where a Parquet file would be read in four
-        return _Buffered(_RangeFile(self, path, size), COALESCE_BYTES)
+        return _Buffered(_RangeFile(self, path, size), ahead_bytes)
 
-    def size(self, path: str) -> int:
+    def info(self, path: str) -> ObjectInfo:
         with self._errors(path):
-            return int(obstore.head(self._store, checked_name(path))["size"])
+            return object_info(obstore.head(self._store, checked_name(path)))
 
     def exists(self, path: str) -> bool:
         try:
@@ -147,8 +166,8 @@ class RemoteObjects(Objects):
 
     def page(self, after: str | None = None, *, most: int = 1000) -> Sequence[ObjectInfo]:
         with self._errors(after or ""):
-            for chunk in obstore.list(self._store, offset=after, chunk_size=most):
-                return [object_info(found) for found in chunk]
+            for chunk in obstore.list(self._store, offset=offset_of(after), chunk_size=most):
+                return with_markers(map(object_info, chunk), after)
         return []
 
     def delete(self, path: str) -> None:
@@ -187,6 +206,28 @@ class RemoteObjects(Objects):
 def object_info(found: ObjectMeta) -> ObjectInfo:
     """What the library says of an object, in our words."""
     return ObjectInfo(found["path"], found["size"], int(found["last_modified"].timestamp() * 1_000_000))
+
+
+def offset_of(after: str | None) -> str | None:
+    """A name that the library leaves as it is, and after which the same objects come; a slash at the end it drops."""
+    return f"{after} " if after and after.endswith("/") else after
+
+
+def with_markers(found: Iterable[ObjectInfo], after: str | None) -> list[ObjectInfo]:
+    """A page with the slash that the library drops from the names of folder markers, where the order tells of it.
+
+    A marker whose slash is missing and that ends a page comes again, first in the next one, and is told there.
+
+    >>> [info.path for info in with_markers([ObjectInfo(path, 0, 0) for path in ("x-1.mp4", "x", "x/a.mp4")], None)]
+    ['x-1.mp4', 'x/', 'x/a.mp4']
+    """
+    page: list[ObjectInfo] = []
+    last = after
+    for info in found:
+        is_marker = not info.path or (last is not None and info.path <= last < f"{info.path}/")
+        last = f"{info.path}/" if is_marker else info.path
+        page.append(replace(info, path=last))
+    return page
 
 
 class _Buffered(io.BufferedReader):

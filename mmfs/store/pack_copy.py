@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from mmfs.errors import IntegrityError, StoreError, UnreachableError
+from mmfs.errors import IntegrityError
 from mmfs.store.objects import Objects
-from mmfs.store.packs import BlobRef, PackWriter, check_blob
+from mmfs.store.packs import BlobRef, PackWriter, check_blob, read_blobs
 
 _HEADER_BYTES = tarfile.BLOCKSIZE
 #: Blobs held in memory at once, unless one alone is larger.
@@ -59,21 +60,8 @@ def _members(objects: Objects, refs: list[BlobRef]) -> Iterator[tuple[BlobRef, s
     Raises:
         IntegrityError: They differ; it names pack and offset.
     """
-    by_pack: dict[str, list[int]] = {}
-    for position, ref in enumerate(refs):
-        by_pack.setdefault(ref.pack, []).append(position)
-    found: list[bytes] = [b""] * len(refs)
-    for pack, positions in by_pack.items():
-        positions.sort(key=lambda position: refs[position].offset)
-        ranges = [(refs[at].offset - _HEADER_BYTES, refs[at].length + _HEADER_BYTES) for at in positions]
-        try:
-            parts = objects.get_ranges(pack, ranges)
-        except UnreachableError:
-            raise  # nothing is known to be damaged
-        except StoreError as error:
-            raise IntegrityError(error.what, where=error.where, mend=error.mend) from error
-        for at, data in zip(positions, parts, strict=True):
-            found[at] = data
+    whole = [replace(ref, offset=ref.offset - _HEADER_BYTES, length=ref.length + _HEADER_BYTES) for ref in refs]
+    found = read_blobs(objects, whole, verify=False)
     for position, ref in enumerate(refs):
         member, found[position] = found[position], b""
         data = member[_HEADER_BYTES:]

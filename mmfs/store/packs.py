@@ -19,11 +19,13 @@ from typing import IO, Self
 
 import pyarrow as pa
 
-from mmfs.errors import IntegrityError, StoreError
+from mmfs.errors import DROP_DAMAGED, IntegrityError, MissingObjectError, StoreError
 from mmfs.store.checksum import crc32
 from mmfs.store.faults import fault_point
 from mmfs.store.objects import Objects
 
+#: A pack that would grow beyond this is closed and another one begun.
+PACK_BYTES = 1 << 30
 _BLOCK = tarfile.BLOCKSIZE
 #: One dot: what is before it is the key of WebDataset, what is after it the kind.
 _MEMBER = re.compile(r"[A-Za-z0-9_-]{1,90}\.[A-Za-z0-9]{1,8}")
@@ -52,7 +54,7 @@ class PackWriter:
         max_bytes: A pack that would grow beyond this is closed and another one begun.
     """
 
-    def __init__(self, objects: Objects, table: str, shard: str, *, max_bytes: int = 1 << 30) -> None:
+    def __init__(self, objects: Objects, table: str, shard: str, *, max_bytes: int = PACK_BYTES) -> None:
         self._objects = objects
         self._folder = f"packs/{table}/{shard}"
         self._max_bytes = max_bytes
@@ -142,6 +144,7 @@ def read_blobs(objects: Objects, refs: Sequence[BlobRef], *, verify: bool = True
 
     Raises:
         IntegrityError: Bytes differ from their CRC-32, or the pack is missing or too short; it names pack and offset.
+        StoreError: A pack cannot be read just now: nothing is known to be damaged.
     """
     by_pack: dict[str, list[int]] = {}
     for index, ref in enumerate(refs):
@@ -151,7 +154,7 @@ def read_blobs(objects: Objects, refs: Sequence[BlobRef], *, verify: bool = True
         indices.sort(key=lambda index: refs[index].offset)
         try:
             parts = objects.get_ranges(pack, [(refs[index].offset, refs[index].length) for index in indices])
-        except StoreError as error:
+        except MissingObjectError as error:
             raise IntegrityError(error.what, where=error.where, mend=error.mend) from error
         for index, data in zip(indices, parts, strict=True):
             found[index] = data
@@ -166,7 +169,7 @@ def check_blob(ref: BlobRef, data: bytes | memoryview) -> None:
     if len(data) != ref.length or crc32(data) != ref.crc32:
         raise IntegrityError(
             f"the {ref.length} bytes at offset {ref.offset} of {ref.pack} differ from their checksum",
-            mend="run `mmfs verify --drop-damaged`, then materialize the shard again",
+            mend=DROP_DAMAGED,
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmfs.errors import IntegrityError
+from mmfs.errors import IntegrityError, StoreError
 from mmfs.schemas import ROW_GROUP_ROWS, TableSpec
 from mmfs.store.objects import Objects
 from mmfs.store.rows import stored_schema
@@ -50,14 +50,14 @@ def read_parquet(objects: Objects, path: str, columns: Sequence[str] | None = No
 
     Raises:
         IntegrityError: The file is not the Parquet file it was, or a page of it differs from its checksum.
-        StoreError: The file is gone.
+        StoreError: The file is gone, or cannot be read just now.
     """
     with objects.open_file(path) as file:
         try:
             parquet = pq.ParquetFile(file, page_checksum_verification=True)
             table = parquet.read(columns=None if columns is None else list(columns))
         except (pa.ArrowException, OSError) as error:
-            raise _damaged(objects, path, error) from error
+            raise _unread(objects, path, error) from error
     table = unpack_table(table.replace_schema_metadata(None))
     if columns is None:
         return table
@@ -72,19 +72,21 @@ def read_footer(objects: Objects, path: str) -> tuple[str, dict[str, str]]:
 
     Raises:
         IntegrityError: The file is not a Parquet file of this store.
-        StoreError: The file is gone.
+        StoreError: The file is gone, or cannot be read just now.
     """
     with objects.open_file(path) as file:
         try:
             metadata = pq.ParquetFile(file).metadata.metadata
             return metadata[_DIGEST_KEY].decode(), json.loads(metadata[_INFO_KEY])
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-            raise _damaged(objects, path, error) from error
+            raise _unread(objects, path, error) from error
 
 
-def _damaged(objects: Objects, path: str, error: Exception) -> IntegrityError:
+def _unread(objects: Objects, path: str, error: Exception) -> StoreError:
+    if isinstance(error, OSError) and error.errno is not None:  # of the system, not of what the bytes say
+        return StoreError(f"cannot read {path}: {error.strerror}", where=objects.url, mend="check the disk")
     return IntegrityError(
         f"{path} cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
         where=objects.url,
-        mend="run `mmfs verify --deep`; materialize the shard again",
+        mend="run `mmfs verify --deep`, which says what mends it",
     )

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mmfs.errors import PinError, StoreError
+from mmfs.errors import NoSampleError, PinError, StoreError
 from mmfs.schemas import GRAIN_TABLES, Grain
 from mmfs.store.buckets import Size, check_pictures, refuse_sizeless, size_columns
 from mmfs.store.origin import RUN_ID
@@ -66,7 +66,8 @@ def draw_up(store: Store, name: str, request: Request, *, now_us: int) -> Draft:
     """Everything a pin says, computed from the tables as they are.
 
     Raises:
-        PinError: A column, version or subset does not exist, values are missing, or no sample is selected.
+        PinError: A column, version or subset does not exist, or values are missing.
+        NoSampleError: No sample is selected.
         WhereError: The condition is wrong.
     """
     stored = {column: resolve(store.tables, column) for column in request.columns if not column.startswith(LIVE)}
@@ -121,7 +122,7 @@ def draw_up(store: Store, name: str, request: Request, *, now_us: int) -> Draft:
             mend="name columns that cover them, pin with missing='null', or select anew without like=",
         )
     if not any(shard_rows.values()):
-        raise PinError("no sample is selected", where=f"pin {name!r}", mend="loosen where=, subset= or missing=")
+        raise NoSampleError("no sample is selected", where=f"pin {name!r}", mend="loosen where=, subset= or missing=")
     pin = Pin(
         name=name,
         id="",

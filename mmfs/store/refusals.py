@@ -1,4 +1,4 @@
-"""What a bucket means when it refuses, in words that name the setting to mend. Pure functions of an error's text."""
+"""What an error of a bucket means, in words that name what to mend. Pure functions of the error's text."""
 
 from __future__ import annotations
 
@@ -16,26 +16,39 @@ _WANTED = {
     "DELETE": ("delete", "s3:DeleteObject"),
 }
 _REQUEST = re.compile(r"performing (GET|HEAD|PUT|POST|DELETE) (https?://[^\s\"]+)")
+_ODD_NAME = re.compile(r'(?:object with invalid|Could not parse) path: [^"]*"((?:[^"\\]|\\.)*)"')
 _KEYS = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, of a session, AWS_SESSION_TOKEN"
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why no request to a bucket will succeed, and what to do."""
+    """Why a request to a bucket failed, and what to do.
+
+    Attributes:
+        what: Why.
+        mend: What to do.
+        may_pass: The same request may succeed later although nobody mends anything.
+    """
 
     what: str
     mend: str
+    may_pass: bool = False
 
 
 def refusal_of(text: str) -> Refusal | None:
-    """What stands behind the text of an error, if it is one that trying again does not mend.
+    """What stands behind the text of an error, if that tells more than the error of one object.
 
     >>> text = "Error performing GET http://127.0.0.1:9000/media?list-type=2&prefix=a in 1ms - 403 Forbidden"
     >>> refusal_of(text).what
     'bucket media may not be listed (403 Forbidden)'
     >>> refusal_of("Server returned non-2xx status code: 503 Slow Down") is None
     True
+    >>> refusal_of("400 Bad Request: <Code>RequestTimeout</Code>").may_pass
+    True
     """
+    odd = _ODD_NAME.search(text)
+    if odd:
+        return Refusal(f"object '{odd[1]}' has a name that cannot be read", "rename or remove it")
     asked = _REQUEST.search(text)
     method, url = (asked[1], asked[2]) if asked else ("GET", "")
     bucket = _bucket_of(url)
@@ -57,14 +70,16 @@ def refusal_of(text: str) -> Refusal | None:
             f"bucket {bucket} may not be {how} (403 {code[1] if code else 'Forbidden'})",
             f"allow {permission} to the key in AWS_ACCESS_KEY_ID, or use one that may",
         )
+    if "error sending request" in text or (code and code[1] == "RequestTimeout"):
+        host = urlsplit(url).netloc or "the endpoint"
+        return Refusal(
+            f"{host} does not answer", "check AWS_ENDPOINT_URL and the network, then try again", may_pass=True
+        )
     if "400 Bad Request" in text:
         return Refusal(
             f"bucket {bucket} does not understand the request (400 Bad Request)",
             "check AWS_REGION and AWS_ENDPOINT_URL",
         )
-    if "error sending request" in text:
-        host = urlsplit(url).netloc
-        return Refusal(f"{host or 'the endpoint'} does not answer", "check AWS_ENDPOINT_URL and the network")
     return None
 
 

@@ -1,4 +1,4 @@
-"""Vacuum: delete what no kept version and no pin names. Nothing else in mmfs deletes data of a store.
+"""Vacuum: delete what no kept version and no pin names. Nothing else in mmfs deletes data of tables, or packs.
 
 Kept are: the files of all current tables, files replaced within the last ``keep_days``, the files and packs of every
 pin, every pack that a row of a kept file names, and whatever may belong to a write in progress.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mmfs.errors import StoreError
+from mmfs.errors import NoStoreError, StoreError
 from mmfs.schemas import BASE_TABLES, Grain, TableSpec
 from mmfs.settings import Settings, load_settings
 from mmfs.store.objects import Objects
@@ -68,13 +68,14 @@ class Store:
             create: Make the store, or tables that it lacks.
 
         Raises:
-            StoreError: There is no store and ``create`` is False, or it was made by a newer mmfs.
+            NoStoreError: There is no store and ``create`` is False.
+            StoreError: It cannot be reached, is damaged, or was made by a newer mmfs.
         """
         settings = settings or load_settings()
         objects = Objects.open(url if url is not None else settings.store)
         is_new = not objects.exists(_RECORD)
         if is_new and not create:
-            raise StoreError(f"there is no store at {objects.url}", mend="check MMFS_STORE, or `mmfs ingest` first")
+            raise NoStoreError(f"there is no store at {objects.url}", mend="check MMFS_STORE, or `mmfs ingest` first")
         if is_new:
             _make_tables(objects, settings, list(BASE_TABLES.values()))
             _write_record(objects, settings)

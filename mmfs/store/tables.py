@@ -13,10 +13,11 @@ from hashlib import sha256
 
 import pyarrow as pa
 
-from mmfs.errors import IntegrityError, StalePlanError, StoreError
+from mmfs.errors import IntegrityError, MissingObjectError, StalePlanError, StoreError
 from mmfs.schemas import BASE_TABLES, TableSpec
 from mmfs.store.arrays import empty_table, repeated_text
 from mmfs.store.commit import Commit, ShardState, commit_shard, stale
+from mmfs.store.data_check import mend_of
 from mmfs.store.data_file import DataFile, data_path
 from mmfs.store.delta import ConflictError, DeltaLog, Snapshot, gone_version
 from mmfs.store.digest import combined_digest, content_digest
@@ -212,7 +213,7 @@ class Tables:
         spec = snapshot.spec
         rows = canonical_rows(spec, rows.drop_columns("shard") if "shard" in rows.column_names else rows)
         digest = content_digest(rows)
-        if current.files and read_footer(self._objects, current.files[0].path)[0] == digest:
+        if current.files and self._digest_in(current.files[0]) == digest:
             size = sum(file.size_bytes for file in current.files)
             return Commit(
                 name, shard, snapshot.version, current.app_version, rows.num_rows, size, digest, changed=False
@@ -243,9 +244,7 @@ class Tables:
         spec = spec_as_written(self.spec(name), rows)
         rows = canonical_rows(spec, rows)
         if content_digest(rows) != digest:
-            raise IntegrityError(
-                f"rows of {file.path} differ from their digest", mend=f"materialize shard {shard} of {name} again"
-            )
+            raise IntegrityError(f"rows of {file.path} differ from their digest", mend=mend_of(spec, shard))
         return self._publish(spec, planned, rows, digest, kept=info, logged=origin())
 
     def _publish(
@@ -330,6 +329,13 @@ class Tables:
         """The ``info`` given with the shard's rows; empty when it was never written."""
         files = self.log.snapshot(name).of(shard)
         return read_footer(self._objects, files[0].path)[1] if files else {}
+
+    def _digest_in(self, file: DataFile) -> str | None:
+        """The content digest that a file carries; None of one that is damaged or gone, and may be replaced by any."""
+        try:
+            return read_footer(self._objects, file.path)[0]
+        except (IntegrityError, MissingObjectError):
+            return None
 
     def packs_of(self, path: str) -> set[str]:
         """The packs that rows of one data file name."""

@@ -6,19 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmfs.errors import MmfsError, StoreError
+from mmfs.errors import MissingObjectError, MmfsError, StoreError
 from mmfs.schemas import GRAIN_TABLES, TableSpec
-from mmfs.store.arrays import as_bools
 from mmfs.store.checksum import crc32
-from mmfs.store.digest import content_digest
+from mmfs.store.data_check import checked_rows, mend_of
 from mmfs.store.packs import BlobRef, refs_of
-from mmfs.store.parquet import read_footer, read_parquet
 from mmfs.store.pins import Pins
-from mmfs.store.rows import canonical_rows, spec_as_written
 from mmfs.store.tables import DataFile
 
 if TYPE_CHECKING:
@@ -85,44 +80,13 @@ def verify(store: Store, *, deep: bool = False) -> VerifyReport:
 def _verify_file(store: Store, spec: TableSpec, file: DataFile, report: VerifyReport) -> None:
     """One data file: there, whole, in order; its references within their packs."""
     report.files += 1
-    mend = f"materialize shard {file.shard} of {spec.name} again"
     try:
-        if store.objects.size(file.path) != file.size_bytes:
-            raise StoreError(f"{file.path} is not {file.size_bytes} bytes long", mend=mend)
-        digest, _ = read_footer(store.objects, file.path)
-        rows = read_parquet(store.objects, file.path, _columns(spec, deep=report.deep))
+        rows = checked_rows(store.objects, spec, file, deep=report.deep)
         report.rows += rows.num_rows
-        if rows.num_rows != file.rows:
-            report.add(f"{file.path} holds {rows.num_rows} rows where the log says {file.rows}", mend)
-        if not _is_sorted(spec, rows):
-            report.add(f"rows of {file.path} are not sorted by their key, or one is there twice", mend)
-        if report.deep and content_digest(canonical_rows(spec_as_written(spec, rows), rows)) != digest:
-            report.add(f"rows of {file.path} differ from their digest", mend)
         if spec.blob is not None:
-            _verify_blobs(store, refs_of(rows), report, f"run `mmfs verify --drop-damaged`, then {mend}")
+            _verify_blobs(store, refs_of(rows), report, mend_of(spec, file.shard))
     except MmfsError as error:
         report.add(error.what, error.mend)
-
-
-def _columns(spec: TableSpec, *, deep: bool) -> list[str] | None:
-    """The columns to read: all, or only keys and references."""
-    if deep:
-        return None
-    return [*spec.key, *(("pack", "offset", "length", "crc32") if spec.blob else ())]
-
-
-def _is_sorted(spec: TableSpec, rows: pa.Table) -> bool:
-    """Whether each key is greater than the one before."""
-    if rows.num_rows < 2:
-        return True
-    greater = np.zeros(rows.num_rows - 1, np.bool_)
-    equal = np.ones(rows.num_rows - 1, np.bool_)
-    for name in spec.key:
-        column = rows.column(name).combine_chunks()
-        before, after = column.slice(0, len(column) - 1), column.slice(1)
-        greater |= equal & as_bools(pc.greater(after, before))
-        equal &= as_bools(pc.equal(after, before))
-    return bool(greater.all())
 
 
 def _verify_blobs(store: Store, refs: list[BlobRef], report: VerifyReport, mend: str) -> None:
@@ -133,7 +97,7 @@ def _verify_blobs(store: Store, refs: list[BlobRef], report: VerifyReport, mend:
     for pack, inside in sorted(by_pack.items()):
         try:
             size = store.objects.size(pack)
-        except StoreError as error:
+        except MissingObjectError as error:
             report.add(f"{error.what}, but {len(inside)} rows name it", mend)
             continue
         beyond = [ref for ref in inside if ref.offset < 0 or ref.length < 0 or ref.offset + ref.length > size]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from mmfs.errors import PinError
 
 if TYPE_CHECKING:
-    from mmfs.store.delta import DeltaLog, LoggedCommit
+    from mmfs.store.delta import DeltaLog
+    from mmfs.store.log_entries import LoggedCommit
 
 #: A Delta version, a Dagster run id, or a time (`datetime`, or ISO 8601 as text; UTC where no offset is given).
 Version = int | str | datetime
@@ -28,8 +29,8 @@ def find_version(log: DeltaLog, table: str, wanted: Version) -> int:
             newest version at or before it.
 
     Raises:
-        PinError: There is no such version yet, the run committed nothing to the table, or the time is before its first
-            known version.
+        PinError: There is no such version yet, the run committed nothing that the table's log still tells of, or the
+            time is before that.
     """
     if isinstance(wanted, bool) or not isinstance(wanted, int | str | datetime):
         raise PinError(
@@ -69,8 +70,8 @@ def _newest_at(log: DeltaLog, table: str, time: datetime) -> int:
     if found is None:
         *_, oldest = log.commits(table)
         raise PinError(
-            f"{table} had no version at {_said(at_us)}",
-            mend=f"the first one known is {oldest.version}, of {_said(oldest.at_us)}",
+            f"{table} had no version at {_said(at_us)}, as far as its log goes back",
+            mend=f"the first one known is {oldest.version}, of {_said(oldest.at_us)}; name an older one by its number",
         )
     return found.version
 
@@ -78,11 +79,14 @@ def _newest_at(log: DeltaLog, table: str, time: datetime) -> int:
 def _committed_by(log: DeltaLog, table: str, run_id: str) -> int:
     found = _first(log, table, lambda commit: commit.run_id == run_id)
     if found is None:
-        runs = dict.fromkeys(commit.run_id for commit in log.commits(table) if commit.run_id)
+        known = list(log.commits(table))
+        runs = dict.fromkeys(commit.run_id for commit in known if commit.run_id)
         newest = ", ".join(islice(runs, _RUNS_NAMED))
         raise PinError(
-            f"run {run_id!r} committed nothing to {table}",
-            mend=f"runs that did, newest first: {newest}" if newest else "no run did; give a version or a time",
+            f"run {run_id!r} committed nothing to {table} since version {known[-1].version}, where its log begins",
+            mend=f"runs that did, newest first: {newest}; name an older version by its number"
+            if newest
+            else "no run did; give a version or a time",
         )
     return found.version
 

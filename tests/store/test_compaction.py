@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,10 +15,12 @@ import pytest
 from mmfs.errors import StoreError
 from mmfs.schemas import Column, TableSpec, VectorType, feature_table
 from mmfs.settings import Settings
-from mmfs.store import PackWriter, Store, pack_copy
+from mmfs.store import PackWriter, Store, compaction_choice, pack_copy
 from mmfs.store.compaction import compact
+from mmfs.store.damaged import drop_damaged
 from mmfs.store.faults import arm
 from mmfs.store.origin import committing_as
+from mmfs.store.parquet import parquet_bytes, read_footer, read_parquet
 from mmfs.store.pins import Pins
 from mmfs.store.retention import vacuum
 from tests.conftest import add_frames, add_media, media_id
@@ -105,6 +108,18 @@ def test_a_dry_run_says_the_same_and_writes_nothing(many: Store) -> None:
     assert paths(many, "") == files
     assert said.rewritten == compact(many).rewritten
     assert said.summary().startswith("would rewrite 1 of 1 shards: 9 packs, 0% of their bytes dead, became 1")
+
+
+def test_a_dry_run_counts_the_packs_that_are_made_of_more_than_one_may_hold(
+    many: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = 10 * 1024  # 27 blobs of one KiB
+    monkeypatch.setattr(compaction_choice, "PACK_BYTES", limit)
+    monkeypatch.setattr(pack_copy, "PackWriter", partial(PackWriter, max_bytes=limit))
+    [said] = compact(many, dry_run=True).rewritten
+    [done] = compact(many).rewritten
+    assert said == done
+    assert done.packs_after == len(packs_named(many)) == 3
 
 
 def test_every_table_with_packs_is_compacted(store: Store) -> None:
@@ -218,6 +233,29 @@ def test_bytes_of_media_that_were_taken_down_are_not_copied(many: Store) -> None
     report = compact(many)
     assert "taken down" in report.problems[0]
     assert report.rewritten == []
+
+
+def test_packs_that_cannot_be_read_just_now_are_not_said_to_be_damaged(
+    many: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow_down(*_arguments: object, **_options: object) -> None:
+        raise StoreError("503 Slow Down", mend="check the endpoint")
+
+    monkeypatch.setattr(type(many.objects), "get_ranges", slow_down)
+    with pytest.raises(StoreError, match="503 Slow Down; check the endpoint"):
+        compact(many)
+
+
+def test_rows_that_differ_from_their_digest_are_left_and_what_is_said_mends_them(many: Store) -> None:
+    [file] = many.tables.files("frames")
+    digest, info = read_footer(many.objects, file.path)
+    rows = read_parquet(many.objects, file.path)
+    other = rows.set_column(rows.column_names.index("fingerprint"), "fingerprint", pa.array(["f1"] * len(rows)))
+    many.objects.put(file.path, memoryview(parquet_bytes(many.tables.spec("frames"), other, digest=digest, info=info)))
+    [problem] = compact(many).problems
+    assert problem.endswith(f"run `mmfs verify --drop-damaged`, then materialize shard {SHARD} of frames")
+    assert drop_damaged(many) == {("frames", SHARD): 27}
+    assert compact(many).problems == []
 
 
 def test_a_shard_that_is_replaced_meanwhile_is_left_for_the_next_time(many: Store) -> None:

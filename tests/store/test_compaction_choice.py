@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import doctest
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import mmfs.store.compaction_choice
 from mmfs.store.compaction_choice import DEAD_SHARE, END_BYTES, MERGED_PACKS, PackUse, merged_bytes, packs_to_rewrite
 
 MIB = 1 << 20
@@ -66,3 +69,7 @@ def test_two_hundred_days_of_one_pack_a_day_ends_with_few_packs_and_copies_no_by
             most = max(most, sum(pack.size_bytes < 64 * MIB for pack in packs))
         assert most <= 3 * (MERGED_PACKS - 1)
         assert copied <= 3 * 200 * day_bytes + 60 * MIB, day_bytes
+
+
+def test_examples_are_true() -> None:
+    assert doctest.testmod(mmfs.store.compaction_choice).failed == 0

@@ -7,6 +7,7 @@ import signal
 import threading
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from mmfs.errors import StalePlanError, StoreError
@@ -96,6 +97,29 @@ def test_a_lost_reply_of_a_commit_that_landed_is_no_error_and_doubles_nothing(st
     assert lost == 2
     assert store.tables.shards("raw_media") == {"000001": 1, "000002": 1}
     assert store.tables.state("raw_media", "000001").app_version == 0
+
+
+def test_a_commit_that_somebody_replaces_at_once_has_landed_all_the_same(store: Store) -> None:
+    other = Store.open(store.url)
+    built = 0
+
+    def ours(rows: pa.Table) -> pa.Table:
+        nonlocal built
+        built += 1
+        return pa.concat_tables([rows, media_rows([1])], promote_options="default")
+
+    def theirs(rows: pa.Table) -> pa.Table:
+        return pa.concat_tables([rows, media_rows([2])], promote_options="default")
+
+    def replace() -> None:
+        with arm("tables.after_commit", lambda: None):
+            other.tables.update("raw_media", "000001", theirs)
+
+    with arm("tables.after_commit", replace):
+        commit = store.tables.update("raw_media", "000001", ours)
+    assert built == 1
+    assert store.tables.read("raw_media").num_rows == 2
+    assert store.tables.read("raw_media", version=commit.version).num_rows == 1
 
 
 def test_a_commit_that_fails_in_passing_is_tried_again(store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from mmfs.errors import PinError, StoreError
 from mmfs.settings import Settings
 from mmfs.store import Store
 from mmfs.store.log_cleanup import unneeded_entries
+from mmfs.store.origin import committing_as
 from mmfs.store.pins import Pins
 from mmfs.store.retention import vacuum
 from mmfs.store.versions import find_version
@@ -30,7 +32,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table of 14 versions with three checkpoints, version 2 and 9 of it pinned. Only to be copied."""
     store = Store.open(tmp_path_factory.mktemp("long") / "store", settings=Settings())
     for version in range(1, 15):
-        add_media(store, "000001", range(version))
+        with committing_as(f"run of {version}"):
+            add_media(store, "000001", range(version))
         if version in CHECKPOINTS:
             DeltaTable(store.objects.delta_url("raw_media")).create_checkpoint()
         if version in (2, 9):
@@ -103,6 +106,30 @@ def test_a_version_that_is_gone_is_said_to_be(long: Store) -> None:
         fresh.tables.read("raw_media", version=6)
     with pytest.raises(PinError, match="had no version at"):
         find_version(fresh.tables.log, "raw_media", "2020-01-01")
+
+
+def test_a_run_or_a_time_means_the_version_that_it_meant_before_or_is_refused(long: Store) -> None:
+    log = long.tables.log
+    meant = {commit.version: commit for commit in log.commits("raw_media")}
+    assert list(meant) == list(range(14, -1, -1))
+    vacuum(long, keep_days=7, now_us=LATER_US)
+    for version in (14, 13, 12):
+        assert find_version(log, "raw_media", f"run of {version}") == version
+        at = datetime.fromtimestamp(meant[version].at_us / 1e6, UTC)
+        assert find_version(log, "raw_media", at) == max(v for v in meant if meant[v].at_us <= meant[version].at_us)
+    for version in (11, 9, 8, 5, 2):  # those that are there still: the run may have gone on, and the time lie in a gap
+        with pytest.raises(PinError, match=r"since version 12, where its log begins.*older version by its number"):
+            find_version(log, "raw_media", f"run of {version}")
+        with pytest.raises(PinError, match=r"the first one known is 12, of .*older one by its number"):
+            find_version(log, "raw_media", datetime.fromtimestamp(meant[version].at_us / 1e6, UTC))
+        if version in log_of(long):
+            assert find_version(log, "raw_media", version) == version
+
+
+def test_a_version_that_never_was_is_not_said_to_be_gone(long: Store) -> None:
+    for version in (15, 10**15):
+        with pytest.raises(StoreError, match=f"version {version} of raw_media does not exist; the newest is 14"):
+            long.tables.read("raw_media", version=version)
 
 
 def test_entries_of_the_last_month_stay_however_few_days_of_files_are_kept(long: Store) -> None:

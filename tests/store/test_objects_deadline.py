@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from mmfs.errors import MissingObjectError, StoreError, UnreachableError
+from mmfs.errors import IntegrityError, MissingObjectError, StoreError, UnreachableError
 from mmfs.store import Objects
 from tests.s3 import FAULTS, Fault, S3Server, s3_server
 
@@ -68,6 +68,16 @@ def test_what_is_not_there_is_said_at_once(objects: Objects) -> None:
         with pytest.raises(StoreError, match=f"a/b ends before byte {offset + 10}"):
             objects.get_ranges("a/b", [(offset, 10)])
     assert time.monotonic() - began_s < 1.5
+
+
+@pytest.mark.parametrize("offset", [len(DATA) - 5, 2 * len(DATA)])
+@pytest.mark.parametrize("before", [[], [(0, 10)], [(0, 10), (len(DATA) - 100, 50)]])
+def test_an_object_that_ends_before_a_range_is_damaged_for_patient_readers_as_well(
+    objects: Objects, before: list[tuple[int, int]], offset: int
+) -> None:
+    for reader in (objects, Objects.open("s3://objects/prefix")):
+        with pytest.raises(IntegrityError, match=f"a/b ends before byte {offset + 10}"):
+            reader.get_ranges("a/b", [*before, (offset, 10)])
 
 
 @pytest.mark.parametrize("fault", FAULTS)

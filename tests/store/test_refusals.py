@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
+
 import pytest
 
+import mmfs.store.refusals
 from mmfs.store.refusals import refusal_of
 
 AT = "Error performing {} http://127.0.0.1:9000/{} in 1.5ms - Server returned non-2xx status code: {}"
@@ -27,6 +30,9 @@ AT = "Error performing {} http://127.0.0.1:9000/{} in 1.5ms - Server returned no
         ("performing PUT http://169.254.169.254/latest/api/token in 1ms", "no credentials", "AWS_ACCESS_KEY_ID"),
         ("performing GET https://media.s3.eu-west-1.amazonaws.com/a in 1ms - 403 Forbidden", "bucket media", "s3:Get"),
         ("performing GET https://s3.eu-west-1.amazonaws.com/media/a in 1ms - 403 Forbidden", "bucket media", "s3:Get"),
+        (AT.format("PUT", "media/a", "400 Bad Request: <Code>RequestTimeout</Code>"), "127.0.0.1:9000", "the network"),
+        ('Encountered object with invalid path: Path "b//c" contained empty path segment', "object 'b//c'", "rename"),
+        ('Could not parse path: Error parsing Path "d/./e": Encountered illegal ".."', "object 'd/./e'", "rename"),
     ],
 )
 def test_a_refusal_is_told_with_bucket_and_setting(text: str, what: str, mend: str) -> None:
@@ -34,6 +40,7 @@ def test_a_refusal_is_told_with_bucket_and_setting(text: str, what: str, mend: s
     assert refusal is not None
     assert what in refusal.what
     assert mend in refusal.mend
+    assert refusal.may_pass == ("does not answer" in refusal.what)
 
 
 @pytest.mark.parametrize(
@@ -47,3 +54,7 @@ def test_a_refusal_is_told_with_bucket_and_setting(text: str, what: str, mend: s
 )
 def test_what_may_pass_or_concerns_one_object_is_no_refusal(text: str) -> None:
     assert refusal_of(text) is None
+
+
+def test_examples_are_true() -> None:
+    assert doctest.testmod(mmfs.store.refusals).failed == 0

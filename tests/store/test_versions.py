@@ -150,7 +150,7 @@ def test_a_run_that_changes_nothing_commits_nothing(world: World) -> None:
 def test_a_long_history_is_read_as_far_as_needed_and_each_commit_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmfs.store.delta._COMMITS_READ", 2)
+    monkeypatch.setattr("mmfs.store.log_entries._COMMITS_READ", 2)
     versions = [commit.version for commit in world.store.tables.log.commits(TABLE)]
     assert versions == list(range(world.store.tables.version(TABLE), -1, -1))
     assert next(world.store.tables.log.commits(TABLE)).version == versions[0]
