@@ -68,6 +68,10 @@ class S3Server:
         self._request("PUT", f"/{name}")
         return f"s3://{name}"
 
+    def put(self, path: str, data: str) -> None:
+        """Put an object under exactly this path, quoted as in a URL: also one that the library cannot name."""
+        self._request("PUT", path, data)
+
     def break_reads(self, share: float, *faults: Fault, only: str = "", seed: int = 0) -> None:
         """From now on this share of all reads ends in one of these faults, drawn by a seeded generator.
 

@@ -19,7 +19,7 @@ from mmfs.ingest.listed import Listed, Listing, merge_listed
 from mmfs.ingest.listing_rows import listing_row, listing_table, read_listed
 from mmfs.ingest.report import IngestReport
 from mmfs.settings import Settings
-from mmfs.store import Store
+from mmfs.store import Commit, Store
 
 __all__ = ["IngestReport", "assign"]
 
@@ -46,15 +46,17 @@ def assign(store: Store, listed: Iterable[Listed], *, added_by: str, now_us: int
     homes = holders.at()
     waiting = [item for uri, item in items.items() if uri not in homes]
     changed: set[str] = set()
-    new = 0
+    new = commits = 0
     while waiting:
-        shard, placed, waiting = _fill(store, waiting, holders, added_by, now_us)
+        shard, placed, waiting, commit = _fill(store, waiting, holders, added_by, now_us)
         new += placed
+        commits += commit.changed
         changed |= {shard} if placed else set()
     updated = 0
     for shard, outdated in sorted(_outdated(store, homes, items).items()):
-        count = _refresh(store, shard, outdated, now_us)
+        count, commit = _refresh(store, shard, outdated, now_us)
         updated += count
+        commits += commit.changed
         changed |= {shard} if count else set()
     return IngestReport(
         new=new,
@@ -64,13 +66,14 @@ def assign(store: Store, listed: Iterable[Listed], *, added_by: str, now_us: int
         ignored=listed.ignored if isinstance(listed, Listing) else 0,
         refused=sum(item.refused is not None for item in items.values()),
         warnings=(*(listed.warnings if isinstance(listed, Listing) else ()), *_too_many_shards(changed)),
+        commits=commits,
     )
 
 
 def _fill(
     store: Store, waiting: Sequence[Listed], holders: Holders, added_by: str, now_us: int
-) -> tuple[str, int, list[Listed]]:
-    """Put as many as fit into the open shard: its name, how many, and those that wait for the next one."""
+) -> tuple[str, int, list[Listed], Commit]:
+    """Put as many as fit into the open shard: its name, how many, those that wait for the next one, and the commit."""
     shard = _open_shard(store)
     rest: list[Listed] = []
     chosen: list[Listed] = []
@@ -87,8 +90,8 @@ def _fill(
     def check(version: int) -> None:
         holders.check((item.uri for item in chosen), shard, version)
 
-    store.tables.update(_TABLE, shard, build, check=check)
-    return shard, len(chosen), rest
+    commit = store.tables.update(_TABLE, shard, build, check=check)
+    return shard, len(chosen), rest, commit
 
 
 def _open_shard(store: Store) -> str:
@@ -138,8 +141,8 @@ def _outdated(store: Store, homes: Mapping[str, str], items: Mapping[str, Listed
     return found
 
 
-def _refresh(store: Store, shard: str, items: Sequence[Listed], now_us: int) -> int:
-    """Update the rows of known URIs whose file or statements changed; how many did."""
+def _refresh(store: Store, shard: str, items: Sequence[Listed], now_us: int) -> tuple[int, Commit]:
+    """Update the rows of known URIs whose file or statements changed; how many did, and the commit."""
     by_uri = {item.uri: item for item in items}
     changed = 0
 
@@ -159,5 +162,5 @@ def _refresh(store: Store, shard: str, items: Sequence[Listed], now_us: int) -> 
         kept = pc.invert(pc.is_in(current.column("uri"), fresh.column("uri").combine_chunks()))
         return pa.concat_tables([current.filter(kept), fresh])
 
-    store.tables.update(_TABLE, shard, build)
-    return changed
+    commit = store.tables.update(_TABLE, shard, build)
+    return changed, commit

@@ -19,13 +19,16 @@ Hashes = NDArray[np.int64]
 class Familiar:
     """In what state this process last gave each URI to a shard, or found it there, as 64-bit hashes. For one store.
 
+    What one place says of a URI is remembered apart from what others say: where they contradict each other, the last
+    one to have changed its mind is heard, instead of each in every round.
+
     Forgetting costs time and nothing else. So everything is forgotten when somebody else has written the listings:
     they may hold another state now, or the URI no more.
     """
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._uris = self._states = np.empty(0, np.int64)  # sorted by URI
+        self._uris = self._states = np.empty(0, np.int64)  # sorted by URI and places
         self._version: int | None = None
 
     def unfamiliar(self, items: Iterable[Listed], *, version: int) -> list[Listed]:
@@ -45,7 +48,7 @@ class Familiar:
         return [item for item, is_known in zip(found, known.tolist(), strict=True) if not is_known]
 
     def remember(self, items: Sequence[Listed], *, version: int) -> None:
-        """They are listed now, each URI once.
+        """They are listed now, each once.
 
         Args:
             version: Of the listings now.
@@ -61,7 +64,7 @@ class Familiar:
 def _hashes(items: Sequence[Listed]) -> tuple[Hashes, Hashes]:
     # Strings hash differently in every process; what is remembered never leaves this one.
     return (
-        np.array([hash(item.uri) for item in items], np.int64),
+        np.array([hash((item.uri, item.places)) for item in items], np.int64),
         np.array([hash(_state(item)) for item in items], np.int64),
     )
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
-from mmfs.errors import IngestError, StoreError
-from mmfs.ingest.locations import child_of, is_local, parent_of
+from mmfs.errors import IngestError, NoAnswerError, StoreError
+from mmfs.ingest.locations import child_of, is_local
 from mmfs.ingest.roots import refusal_of
-from mmfs.store.objects import Objects
+from mmfs.store.objects import ObjectInfo, Objects
+
+#: Lists are read in such parts from a bucket: a smaller one would cost a request for every few lines.
+_AHEAD_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -38,21 +43,111 @@ def stat_entry(name: str, location: str) -> Entry:
     return Entry(name, location, status.st_size, status.st_mtime_ns // 1000)
 
 
-def open_binary(location: str) -> IO[bytes]:
-    """Open a list or sidecar for reading.
+class Files:
+    """Files of this machine, and objects of buckets through one client a bucket. Good for one look at what there is.
 
-    Raises:
-        IngestError: It does not exist, is no regular file, or cannot be read.
+    A bucket that gave no answer once is not asked again: all else of it fails at once.
+
+    Args:
+        deadline_s: Longest time to wait for one answer of a bucket; None: as long as the store waits for its own.
+        until_s: A moment of `time.monotonic` at which reads of buckets end, besides.
     """
-    try:
-        if is_local(location):
-            return _open_regular(location)
-        folder, name = _split(location)
-        return Objects.open(folder).open_file(name)
-    except OSError as error:
-        raise IngestError(f"cannot read {location!r}: {error.strerror}", mend="check name and permissions") from error
-    except StoreError as error:
-        raise IngestError(f"cannot read {location}: {error.what}", mend=error.mend) from error
+
+    def __init__(self, deadline_s: float | None = None, *, until_s: float | None = None) -> None:
+        self._deadline_s, self._until_s = deadline_s, until_s
+        self._clients: dict[str, Objects] = {}
+        self._silent: dict[str, NoAnswerError] = {}
+
+    def open(self, location: str) -> IO[bytes]:
+        """Open a list, sidecar or original for reading.
+
+        Raises:
+            IngestError: It does not exist, is no regular file, or cannot be read.
+            NoAnswerError: Its bucket does not answer in time; reading may raise this, too.
+        """
+        try:
+            if is_local(location):
+                return _open_regular(location)
+            with self._asked(location) as (objects, name):
+                return objects.open_file(name, ahead_bytes=_AHEAD_BYTES)
+        except OSError as error:
+            raise IngestError(
+                f"cannot read {location!r}: {error.strerror}", mend="check name and permissions"
+            ) from error
+        except NoAnswerError:
+            raise
+        except StoreError as error:
+            raise IngestError(f"cannot read {location}: {error.what}", mend=error.mend) from error
+
+    def exists_in(self, folder: str, name: str) -> bool:
+        """Whether a folder holds a regular file, or a prefix an object, of this name. A link out of it is none."""
+        location = child_of(folder, name)
+        if not is_local(location):
+            return self.object_exists(location)
+        real = os.path.realpath(location)
+        inside = real.startswith(os.path.realpath(folder).rstrip("/") + "/")
+        return inside and os.path.exists(real) and refusal_of(real) is None
+
+    def object_exists(self, url: str) -> bool:
+        """Whether there is an object of this URL. Raises StoreError when the bucket cannot be asked."""
+        with self._asked(url) as (objects, name):
+            return objects.exists(name)
+
+    def object_entry(self, location: str) -> Entry:
+        """One object by its URL.
+
+        Raises:
+            IngestError: There is none, or the bucket cannot be reached.
+        """
+        try:
+            with self._asked(location) as (objects, name):
+                return entry_of(location, objects.info(name))
+        except StoreError as error:
+            raise IngestError(f"cannot read {location}: {error.what}", mend=error.mend) from error
+
+    def objects_after(self, prefix: str, after: str | None, most: int | None) -> list[ObjectInfo]:
+        """Objects under a prefix by name: so many after a name, or all.
+
+        Raises:
+            IngestError: They cannot be listed.
+        """
+        try:
+            with self._asked(prefix, whole=True) as (objects, _):
+                if most is None:
+                    return sorted(objects.list(), key=lambda found: found.path)
+                return list(objects.page(after, most=most))
+        except StoreError as error:
+            raise IngestError(f"cannot list {prefix}: {error.what}", mend=error.mend) from error
+
+    @contextmanager
+    def _asked(self, url: str, *, whole: bool = False) -> Iterator[tuple[Objects, str]]:
+        """A client, and what the URL is called there: of the bucket, or of the whole prefix."""
+        bucket = bucket_of(url)
+        name = url[len(bucket) + 1 :]
+        if bucket in self._silent:
+            before = self._silent[bucket]
+            raise NoAnswerError(f"its bucket gave no answer just now: {before.what}", where=bucket, mend=before.mend)
+        if not name and not whole:
+            raise IngestError(f"{url!r} names a bucket, not an object", mend="name an object in it")
+        root = url if whole else bucket
+        if root not in self._clients:
+            opened = Objects.open(root)
+            self._clients[root] = (
+                opened if self._deadline_s is None else opened.with_deadline(self._deadline_s, until_s=self._until_s)
+            )
+        try:
+            yield self._clients[root], name
+        except NoAnswerError as error:
+            self._silent[bucket] = error
+            raise
+
+
+def entry_of(location: str, found: ObjectInfo) -> Entry:
+    """An object with its size and time.
+
+    The time in whole seconds: asked for one object, buckets tell no more, and no object has two times.
+    """
+    return Entry(location.rpartition("/")[2], location, found.size_bytes, found.modified_us // 1_000_000 * 1_000_000)
 
 
 def _open_regular(path: str) -> IO[bytes]:
@@ -64,37 +159,10 @@ def _open_regular(path: str) -> IO[bytes]:
     return file
 
 
-def exists_in(folder: str, name: str) -> bool:
-    """Whether a folder holds a regular file, or a prefix an object, of this name. A link out of the folder is none."""
-    location = child_of(folder, name)
-    if not is_local(location):
-        return Objects.open(folder).exists(name)
-    real = os.path.realpath(location)
-    inside = real.startswith(os.path.realpath(folder).rstrip("/") + "/")
-    return inside and os.path.exists(real) and refusal_of(real) is None
+def bucket_of(url: str) -> str:
+    """The bucket that an object lies in.
 
-
-def object_exists(url: str) -> bool:
-    """Whether there is an object of this URL. Raises StoreError when the bucket cannot be asked."""
-    folder, name = _split(url)
-    return Objects.open(folder).exists(name)
-
-
-def object_entry(location: str) -> Entry:
-    """One object by its URL.
-
-    Raises:
-        IngestError: There is none, or the bucket cannot be reached.
+    >>> bucket_of("s3://bucket/x/a.jpg")
+    's3://bucket'
     """
-    folder, name = _split(location)
-    try:
-        return Entry(name, location, Objects.open(folder).size(name))
-    except StoreError as error:
-        raise IngestError(f"cannot read {location}: {error.what}", mend=error.mend) from error
-
-
-def _split(url: str) -> tuple[str, str]:
-    folder = parent_of(url)
-    if folder is None:
-        raise IngestError(f"{url!r} names a bucket, not an object", mend="name an object in it")
-    return folder, url[len(folder) + 1 :]
+    return "/".join(url.split("/", 3)[:3])

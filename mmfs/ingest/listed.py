@@ -32,6 +32,7 @@ class Listed:
         etag: Change mark of an object store, if it gave one.
         mtime_us: Last change, microseconds since 1970; None when unknown or missing.
         refused: ``reason: message`` when the URI may not be read; it then ends in quarantine.
+        places: Which of the places that the user named say this.
     """
 
     uri: str
@@ -43,6 +44,7 @@ class Listed:
     creator: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     refused: str | None = None
+    places: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def mark(self) -> str:
@@ -85,6 +87,7 @@ def merge_listed(old: Listed, new: Listed) -> Listed:
         licence=new.licence or old.licence,
         creator=new.creator or old.creator,
         attributes={**old.attributes, **new.attributes},
+        places=old.places | new.places,
     )
     if new.refused is not None or (new.mark == "unknown" and old.refused is None):
         return merged

@@ -6,11 +6,13 @@ it is seen in quarantine instead of being lost.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
-from mmfs.errors import IngestError, StoreError
-from mmfs.ingest.folders import Entry, exists_in, object_entry, open_binary, stat_entry
+from mmfs.errors import IngestError, NoAnswerError, StoreError
+from mmfs.ingest.folders import Entry, Files, stat_entry
 from mmfs.ingest.listed import Listed, Listing, distinct, merge_listed
 from mmfs.ingest.lists import is_list, read_rows, row_error
 from mmfs.ingest.locations import child_of, is_local, parent_of, scheme_of, stem_of, suffix_of, uri_of
@@ -37,10 +39,10 @@ def list_sources(uris: Sequence[str], settings: Settings) -> Listing:
             file and row. Bad files and rows do not raise.
     """
     named = [parse_named(uri, allow_http=settings.allow_http) for uri in uris]
-    search = Search(roots_of(named, settings))
+    search = Search(roots_of(named, settings), Files())
     for one in named:
         if one.kind == "folder":
-            search.add_stretch(stretch(one.location, search.roots, depth=one.depth), one)
+            search.add_stretch(stretch(one.location, search.roots, search.files, depth=one.depth), one)
         elif one.kind == "list":
             search.add_list(one.location)
         else:
@@ -59,19 +61,32 @@ class Search:
     """What one listing has found so far.
 
     Args:
+        files: Opens what has to be read.
         settled: Whether a file may be taken; one that may not waits for a later listing. Default: any may.
+        until_s: A moment of `time.monotonic` from which on nothing more is taken, once something was.
 
     Attributes:
+        place: Which of the places that the user named is looked through.
         found: By URI.
         waiting: Files that were passed over because they, or what lies beside them, may still change.
     """
 
-    def __init__(self, roots: Roots, *, settled: Callable[[Entry], bool] | None = None) -> None:
+    def __init__(
+        self,
+        roots: Roots,
+        files: Files,
+        *,
+        settled: Callable[[Entry], bool] | None = None,
+        until_s: float | None = None,
+    ) -> None:
         self.roots = roots
+        self.files = files
+        self.place = ""
         self.found: dict[str, Listed] = {}
         self.waiting: set[str] = set()
         self.warnings: list[str] = []
         self._settled = settled
+        self.until_s = until_s
         self._ignored = 0
         self._lists_done: set[str] = set()
         self._describing: dict[str, None] = {}  # locations, in the order they were met
@@ -83,45 +98,73 @@ class Search:
         items = sorted(self.found.values(), key=lambda listed: listed.uri)
         return Listing(items, self._ignored, self.warnings)
 
-    def add_stretch(self, part: Stretch, named: Named, *, lists: bool = True) -> None:
+    def add_stretch(self, part: Stretch, named: Named, *, lists: bool = True) -> tuple[int, str | None]:
         """Keep what of a folder or glob lies in a stretch of its walk.
 
         Args:
             lists: Whether a list that a glob finds is read, too.
+
+        Returns:
+            How many entries were looked at, and the position after which to go on: the end of the stretch, or where
+            the time was over or a bucket gave no answer.
+
+        Raises:
+            NoAnswerError: There was no answer about the first entry.
         """
         self._note_lists(parent_of(named.location))
+        looked, last = 0, ""
         for folder in part.folders:
             for above in _between(folder.location, named.location):
                 self._note_lists(above, part.holds)
-            self._add_folder(folder, named, part.holds, lists)
+            taken = self._add_folder(folder, named, part.holds, lists, least=0 if looked else 1)
+            looked += taken
+            if taken:
+                last = child_of(folder.location, folder.entries[taken - 1].name)
+            if taken < len(folder.entries):
+                return looked, last.removeprefix(child_of(named.location, ""))
+        return part.looked, part.end
 
     def add_single(self, named: Named) -> None:
         """Keep a file, object or web address that was named by itself."""
         if named.kind == "web":
             self._keep(Listed(named.location))
             return
-        entry_of = object_entry if not is_local(named.location) else _local_entry
+        entry_of = self.files.object_entry if not is_local(named.location) else _local_entry
         above = parent_of(named.location) or "/"
         self._note_lists(above)
         self._note_lists(parent_of(above))
         self._add_file(entry_of(named.location), above, self._beside)
 
-    def _add_folder(self, folder: Folder, named: Named, holds: Callable[[str, str], bool], lists: bool) -> None:
+    def _add_folder(
+        self, folder: Folder, named: Named, holds: Callable[[str, str], bool], lists: bool, *, least: int
+    ) -> int:
+        """Keep what was asked for, at least so many entries, while there is time and an answer; how many it were."""
         entries = {entry.name: entry for entry in folder.entries}
         self.warnings += folder.warnings
         self._ignored += folder.skipped
         self._note_lists(folder.location, holds)
         useful = {location.rpartition("/")[2] for location in folder_lists(folder.location, entries.__contains__)}
-        for name, entry in entries.items():
+        count = len(folder.entries)
+        for number, (name, entry) in enumerate(entries.items()):
+            if number >= least and self._is_late():
+                count = number
+                break
             if not named.matches(child_of(folder.location, name)):
                 useful.add(name)  # nobody asked for it
             elif suffix_of(name) in MEDIA_SUFFIXES:
-                useful |= {name} | self._add_file(entry, folder.location, holds)
+                try:
+                    useful |= {name} | self._add_file(entry, folder.location, holds)
+                except NoAnswerError:
+                    if number < least:
+                        raise
+                    count = number
+                    break
             elif named.pattern and is_list(name):
                 useful.add(name)
                 if lists:
                     self.add_list(entry.location)
-        self._ignored += len(entries.keys() - useful)
+        self._ignored += len({entry.name for entry in folder.entries[:count]} - useful)
+        return count
 
     def _add_file(self, entry: Entry, folder: str, holds: Callable[[str, str], bool]) -> set[str]:
         """Keep a file and what its sidecars state; the names of those sidecars."""
@@ -136,7 +179,7 @@ class Search:
             return used
         for name in sorted(used, reverse=True):  # .txt before .json
             try:
-                listed = _with_statements(listed, read_sidecar(child_of(folder, name)))
+                listed = _with_statements(listed, read_sidecar(child_of(folder, name), self.files))
             except IngestError as error:
                 self.warnings.append(str(error))
         self._keep(listed)
@@ -152,7 +195,7 @@ class Search:
         return False
 
     def _beside(self, folder: str, name: str) -> bool:
-        return is_local(folder) and exists_in(folder, name)
+        return is_local(folder) and self.files.exists_in(folder, name)
 
     def add_list(self, location: str, *, after_row: int = 0, most: int | None = None) -> tuple[int, bool]:
         """Keep the rows of a list that the user named.
@@ -162,20 +205,20 @@ class Search:
             most: Rows to take; None: all.
 
         Returns:
-            How many rows were taken, and whether there are more.
+            How many rows were taken, and whether there are more. None and more: the time was over before them.
         """
         if location in self._lists_done or (is_local(location) and not self._may_take(_local_entry(location))):
             return 0, False
         taken = 0
         name, folder = uri_of(location), parent_of(location) or "/"
-        with open_binary(location) as file:
+        with self.files.open(location) as file:
             for row, cells in read_rows(file, name):
                 if row == 1:
                     _must_name_files(cells, name)
+                if taken == most or ((taken or row <= after_row) and self._is_late()):
+                    return taken, True
                 if row <= after_row:
                     continue
-                if taken == most:
-                    return taken, True
                 self._add_row(_row_statements(cells, name, row), f"{name}#row={row}", folder)
                 taken += 1
         self._lists_done.add(location)
@@ -201,16 +244,23 @@ class Search:
             return
         self._looked_for_lists.add(folder)
         try:
-            found = folder_lists(folder, (lambda name: holds(folder, name)) if holds else None)
+            found = folder_lists(folder, partial(holds or self.files.exists_in, folder))
             self._describing |= dict.fromkeys(found)
         except StoreError as error:  # who may list a prefix may not always look above it
             self.warnings.append(f"{folder}: cannot look for lists of captions: {error.what}")
 
-    def describe(self, *, whole: bool = True, failed: Callable[[IngestError], None] | None = None) -> None:
+    def describe(
+        self,
+        *,
+        whole: bool = True,
+        until_s: float | None = None,
+        failed: Callable[[IngestError | StoreError], None] | None = None,
+    ) -> None:
         """Add what the folders' own lists state about files that were found. They list no files themselves.
 
         Args:
             whole: Everything there is was looked at: a row about a file that was not found is worth a look.
+            until_s: A moment of `time.monotonic` by which all lists are read, or cannot be.
             failed: Told of a list that cannot be read, instead of raising its error.
 
         Raises:
@@ -223,17 +273,21 @@ class Search:
             self._lists_done.add(location)
             try:
                 if not is_local(location) or self._may_take(_local_entry(location)):
-                    self._describe_with(location, names)
-            except IngestError as error:
+                    self._describe_with(location, names, until_s)
+            except (IngestError, StoreError) as error:
                 if failed is None:
                     raise
                 failed(error)
 
-    def _describe_with(self, location: str, names: set[str] | None) -> None:
+    def _describe_with(self, location: str, names: set[str] | None, until_s: float | None) -> None:
         name, folder = uri_of(location), parent_of(location) or "/"
         absent: list[str] = []
-        with open_binary(location) as file:
+        with self.files.open(location) as file:
             for row, cells in read_rows(file, name):
+                if until_s is not None and time.monotonic() >= until_s:
+                    raise row_error(
+                        name, row, "was not reached in time", "split the list, or run `mmfs ingest` on its folder"
+                    )
                 if row == 1 and not names_files(cells) and stem_of(name.rpartition("/")[2]) == "metadata":
                     return  # some other program's
                 if row == 1:
@@ -252,8 +306,11 @@ class Search:
         if absent:
             self.warnings.append(f"{name}: {len(absent)} rows name files that do not exist, first {absent[0]}")
 
+    def _is_late(self) -> bool:
+        return self.until_s is not None and time.monotonic() >= self.until_s
+
     def _keep(self, listed: Listed) -> None:
-        known = self.found.get(listed.uri)
+        known, listed = self.found.get(listed.uri), replace(listed, places=frozenset({self.place}))
         self.found[listed.uri] = listed if known is None else merge_listed(known, listed)
 
 

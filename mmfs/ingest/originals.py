@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from mmfs.ingest.folders import object_exists, open_binary
+from mmfs.ingest.folders import Files
 from mmfs.ingest.locations import is_local, location_of, scheme_of, suffix_of
 from mmfs.ingest.roots import refusal_of
 from mmfs.ingest.web import download
@@ -33,6 +33,7 @@ class Originals:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._files = Files()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._fetched: dict[str, Path] = {}
 
@@ -56,9 +57,9 @@ class Originals:
             if not self._store.settings.allow_http:
                 raise RefusedError(Reason.FORBIDDEN, "http(s) is off", mend="MMFS_ALLOW_HTTP=1 allows it")
             return self._fetch(uri, None)
-        if not object_exists(location):
+        if not self._files.object_exists(location):
             raise RefusedError(Reason.MISSING, "there is no such object", mend="restore it")
-        return self._fetch(uri, open_binary(location))
+        return self._fetch(uri, self._files.open(location))
 
     def release(self, uri: str) -> None:
         """The file is no longer needed."""

@@ -43,7 +43,7 @@ Step = Literal["raw_media", "captions", "frames", "audio_windows"]
 #: Steps in the order in which they run.
 STEPS: tuple[Step, ...] = ("raw_media", "captions", "frames", "audio_windows")
 
-_NAMES = ("media_id", "kind", "audio_codec", "size_bytes", "fps", "frame_count", "duration_s")
+_NAMES = ("media_id", "kind", "uri", "audio_codec", "size_bytes", "fps", "frame_count", "duration_s")
 _MEDIA = pa.schema([BASE_TABLES["raw_media"].column(name).field() for name in _NAMES])
 #: In the place of the codec of a sound file that nobody read yet.
 _UNREAD = "unread"
@@ -116,7 +116,13 @@ class Outlook:
         ids, sizes = [placeholder(uri) for uri in uris], unread.column("size_bytes").to_pylist()
         kinds = [kind_by_name(uri) for uri in uris]
         codecs = [_UNREAD if kind == "audio" else None for kind in kinds]
-        values: dict[str, list[Any]] = {"media_id": ids, "kind": kinds, "audio_codec": codecs, "size_bytes": sizes}
+        values: dict[str, list[Any]] = {
+            "media_id": ids,
+            "kind": kinds,
+            "uri": uris,
+            "audio_codec": codecs,
+            "size_bytes": sizes,
+        }
         new = pa.table([pa.array(values.get(field.name, [None] * len(uris)), field.type) for field in _MEDIA], _MEDIA)
         kept = media.rows.filter(pc.invert(pc.is_in(media.rows.column("media_id"), pa.array(gone, pa.string()))))
         rows = pa.concat_tables([kept, new]).sort_by("media_id")
@@ -133,20 +139,22 @@ class Outlook:
 
     def _unread(self, shard: str, plan: ShardPlan) -> pa.Table:
         """Listings of the files that will be read: those that may be, and were not away the last time, or are back."""
-        failures = self._read("quarantine", ["uri", "stage", "reason", "mark"], shard).to_pylist()
-        away = {
-            row["uri"]
-            for row in failures
-            if row["stage"] == "raw_media"
-            and row["reason"] == Reason.MISSING.value
-            and row["mark"] == plan.marks.get(row["uri"])
-        }
-        away.difference_update(self._returned.get(("raw_media", shard), ()))
-        wanted = pa.array([uri for uri in plan.pending if uri not in away], pa.string())
+        away = self._away("raw_media", shard)
+        wanted = pa.array([uri for uri in plan.pending if away.get(uri) != plan.marks[uri]], pa.string())
         listings = plan.listings.select(["uri", "size_bytes", "captions", "refused"])
         return listings.filter(
             pc.and_(pc.is_in(listings.column("uri"), wanted), pc.is_null(listings.column("refused")))
         )
+
+    def _away(self, step: Step, shard: str) -> dict[str, str]:
+        """What was in quarantine for being away, and is not back: the marks by URI."""
+        rows = self._read("quarantine", ["uri", "stage", "reason", "mark"], shard).to_pylist()
+        back = set(self._returned.get((step, shard), ()))
+        return {
+            row["uri"]: row["mark"]
+            for row in rows
+            if row["stage"] == step and row["reason"] == Reason.MISSING.value and row["uri"] not in back
+        }
 
     def _captions(self, shard: str, media: _Media) -> StepOutlook:
         current = self._store.tables.read("captions", shard=shard).drop_columns("shard")
@@ -205,6 +213,8 @@ class Outlook:
         """A step that decodes media into rows of one fingerprint."""
         current = self._read(table, [*key_columns(table), "fingerprint"], shard)
         missing = missing_media(self._store, shard, media, table=table, fingerprint=fingerprint)
+        away = [uri for uri, mark in self._away(table, shard).items() if mark == fingerprint]
+        missing = missing.filter(pc.invert(pc.is_in(missing.column("uri"), pa.array(away, pa.string()))))
         here = pc.is_in(current.column("media_id"), media.column("media_id").combine_chunks())
         fresh = current.filter(pc.and_(pc.equal(current.column("fingerprint"), fingerprint), here))
         to_decode = missing.to_pylist()

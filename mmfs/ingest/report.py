@@ -17,6 +17,7 @@ class IngestReport:
         ignored: Files passed over because they are neither media nor about media.
         refused: URIs that may not be read; they end in quarantine.
         warnings: What was odd, each with its file.
+        commits: By how many this advanced the version of the listings.
     """
 
     new: int
@@ -26,6 +27,7 @@ class IngestReport:
     ignored: int
     refused: int
     warnings: tuple[str, ...] = ()
+    commits: int = 0
 
 
 @dataclass(frozen=True)

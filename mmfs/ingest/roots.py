@@ -74,8 +74,8 @@ class Roots:
         return Resolved(url)
 
     def _bucket(self, url: str) -> Resolved:
-        if any(part in {".", ".."} for part in url.split("/")):
-            return Resolved(url, "forbidden: '..' in the name of an object")
+        if any(part in {"", ".", ".."} for part in url.split("/")[3:]):
+            return Resolved(url, "forbidden: '//', '.' or '..' in the name of an object")
         return Resolved(url) if self.admits(url) else Resolved(url, f"forbidden: outside the sources; {_MEND}")
 
     def _local(self, path: str) -> Resolved:

@@ -19,19 +19,20 @@ from typing import Any
 
 from mmfs.errors import IngestError, StoreError
 from mmfs.ids import digest
-from mmfs.ingest.folders import Entry
+from mmfs.ingest.folders import Entry, Files
 from mmfs.ingest.listed import Listing
 from mmfs.ingest.listing import Search, roots_of
 from mmfs.ingest.lists import is_list
-from mmfs.ingest.locations import child_of, is_local
+from mmfs.ingest.locations import child_of, is_local, uri_of
 from mmfs.ingest.named import Named, parse_named
 from mmfs.ingest.stretch import stretch
 from mmfs.settings import Settings
 
 _FORMAT = 1
-#: A page ends after this time, whatever it has seen: a sensor that takes a minute is ended by Dagster.
+#: Nothing more is taken into a page after this time: a sensor that takes a minute is ended by Dagster.
 PAGE_S = 20.0
-#: A bucket that does not answer is given up for this round, so that the other places have their turn.
+#: A bucket that does not answer for so long is given up for this page, so that the other places have their turn. So
+#: much longer than `PAGE_S` may a page take in all.
 _BUCKET_S = 10.0
 
 
@@ -116,24 +117,35 @@ def look_page(
     paged through may have to wait for the next round. A folder's own list describes the files below it; where it
     names files elsewhere (``../``), only those of the same page.
 
+    A page takes ``seconds`` and the time for which a bucket is waited for, and no longer, whatever buckets do. A list
+    whose rows are not reached in that time is a failure.
+
     Args:
         uris: As for `list_sources`.
         cursor: What the last page gave; one of other places, or garbage, begins anew.
         now_us: Microseconds since 1970.
-        seconds: Time after which the page ends, besides.
+        seconds: Time after which the page takes nothing more, besides.
     """
+    until_s = time.monotonic() + seconds
     failures: list[str] = []
     named = _named(uris, settings, failures)
-    search = Search(roots_of(list(named.values()), settings), settled=_settled(now_us, settings.watch_settle_s))
-    at, looked, steps, until = _Cursor.read(cursor, uris), 0, 0, time.monotonic() + seconds
-    while at.place < len(uris) and looked < settings.watch_page_files and (not steps or time.monotonic() < until):
+    search = Search(
+        roots_of(list(named.values()), settings),
+        Files(_BUCKET_S, until_s=until_s + _BUCKET_S),
+        settled=_settled(now_us, settings.watch_settle_s),
+        until_s=until_s,
+    )
+    at, looked, steps = _Cursor.read(cursor, uris), 0, 0
+    while at.place < len(uris) and looked < settings.watch_page_files and (not steps or time.monotonic() < until_s):
         position = at.begun.pop(at.place, Position())
         if at.place not in named:
             at.place += 1
             continue
-        place, steps = named[at.place], steps + 1
+        place, steps, search.place = named[at.place], steps + 1, uris[at.place]
         try:
             seen, following = _step(search, place, position, settings.watch_page_files - looked)
+            if steps == 1 and following == position:  # it had all the time that there is
+                raise _unreached(place, position, seconds)
         except (IngestError, StoreError) as error:
             failures.append(str(error))
             seen, following = 0, None
@@ -146,7 +158,7 @@ def look_page(
             at.place += 1
         else:
             at.begun[at.place] = following
-    search.describe(whole=False, failed=lambda error: failures.append(str(error)))
+    search.describe(whole=False, until_s=until_s + _BUCKET_S, failed=lambda error: failures.append(str(error)))
     ended = at.place >= len(uris)
     at.place = 0 if ended else at.place
     return Page(search.listing(), at.write(uris), ended, looked, len(search.waiting), tuple(failures))
@@ -189,17 +201,26 @@ def _step(search: Search, place: Named, position: Position, most: int) -> tuple[
     part = stretch(
         place.location,
         search.roots,
+        search.files,
         depth=place.depth,
         after=position.after,
         most=most,
-        deadline_s=_BUCKET_S,
+        until_s=search.until_s,
         ends_at=is_wanted_list,
     )
-    search.add_stretch(part, place, lists=False)
-    if part.end is None:
-        return part.looked, None
-    at_list = is_wanted_list(child_of(place.location, part.end))
-    return part.looked, Position(part.end, 0 if at_list else None)
+    looked, end = search.add_stretch(part, place, lists=False)
+    if end is None:
+        return looked, None
+    at_list = is_wanted_list(child_of(place.location, end))
+    return looked, Position(end, 0 if at_list else None)
+
+
+def _unreached(place: Named, position: Position, seconds: float) -> IngestError:
+    return IngestError(
+        f"row {(position.row or 0) + 1:,} was not reached within {seconds:g} s",
+        where=uri_of(place.location if position.after is None else child_of(place.location, position.after)),
+        mend="split the list, or run `mmfs ingest` on it",
+    )
 
 
 def _is_count(value: Any) -> bool:

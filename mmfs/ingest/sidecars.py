@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 
 from mmfs.errors import IngestError
-from mmfs.ingest.folders import exists_in, open_binary
+from mmfs.ingest.folders import Files
 from mmfs.ingest.listed import Caption
 from mmfs.ingest.lists import LIST_SUFFIXES
 from mmfs.ingest.locations import child_of, stem_of, suffix_of
@@ -28,24 +28,25 @@ def sidecar_names(name: str) -> tuple[str, ...]:
     return tuple(stem_of(name) + suffix for suffix in _SUFFIXES if suffix_of(name) != suffix)
 
 
-def folder_lists(folder: str, holds: Callable[[str], bool] | None = None) -> Iterator[str]:
+def folder_lists(folder: str, holds: Callable[[str], bool]) -> Iterator[str]:
     """Locations of the lists that describe a folder's files: ``captions.*`` and ``metadata.*``.
 
     Args:
-        holds: Tells whether the folder holds a name; default: look.
+        holds: Tells whether the folder holds a name.
     """
     for name in _FOLDER_LISTS:
-        if holds(name) if holds else exists_in(folder, name):
+        if holds(name):
             yield child_of(folder, name)
 
 
-def read_sidecar(location: str) -> Statements:
+def read_sidecar(location: str, files: Files) -> Statements:
     """What a sidecar states.
 
     Raises:
         IngestError: It is too long, not UTF-8, or no JSON object.
+        NoAnswerError: Its bucket does not answer in time.
     """
-    with open_binary(location) as file:
+    with files.open(location) as file:
         data = file.read(MAX_SIDECAR_BYTES + 1)
     if len(data) > MAX_SIDECAR_BYTES:
         raise IngestError(f"is longer than {MAX_SIDECAR_BYTES:,} bytes", where=location, mend="shorten or move it")

@@ -8,15 +8,15 @@ meanwhile, stretch after stretch shows each file that stays exactly once, and li
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 
-from mmfs.errors import IngestError, StoreError
-from mmfs.ingest.folders import Entry, exists_in, stat_entry
+from mmfs.errors import IngestError
+from mmfs.ingest.folders import Entry, Files, entry_of, stat_entry
 from mmfs.ingest.locations import child_of, is_local
 from mmfs.ingest.roots import Roots
-from mmfs.store.objects import Objects
 
 #: Objects of a bucket in one stretch: what one request lists.
 OBJECTS_AT_ONCE = 1000
@@ -37,7 +37,8 @@ class Stretch:
     """Neighbours in the order of a walk.
 
     Attributes:
-        folders: The folders with something in the stretch; a folder may go on in the next one.
+        folders: The folders with something in the stretch, in the order of the walk. A folder may go on in the next
+            stretch; one of a bucket also behind another folder, since objects are in the order of their names.
         looked: Entries looked at, folders among them.
         end: Position after which the next stretch begins; None: the walk is done.
         holds: Whether a folder holds a readable file of this name, in this stretch or not.
@@ -52,11 +53,12 @@ class Stretch:
 def stretch(
     location: str,
     roots: Roots,
+    files: Files,
     *,
     depth: int | None = None,
     after: str | None = None,
     most: int | None = None,
-    deadline_s: float | None = None,
+    until_s: float | None = None,
     ends_at: Callable[[str], bool] = lambda _: False,
 ) -> Stretch:
     """The first entries after a position. Hidden names are passed over, links to folders are not followed.
@@ -65,22 +67,31 @@ def stretch(
         depth: Levels below the location to enter; None for all. Buckets are always listed whole.
         after: Where the stretch before this one ended; None: at the beginning.
         most: Entries to look at; of a bucket, `OBJECTS_AT_ONCE` at most. None: all of them, at once.
-        deadline_s: Longest time to wait for a bucket; None: as long as the store waits for its own.
+        until_s: A moment of `time.monotonic` at which the stretch ends, once it has an entry.
         ends_at: A file at which the stretch ends, the file included.
 
     Raises:
         IngestError: The location itself cannot be listed.
     """
     if is_local(location):
-        return _Walk(location, roots, depth, ends_at).stretch(after, most)
-    return _objects(location, after, most, deadline_s, ends_at)
+        return _Walk(location, roots, files, depth, until_s, ends_at).stretch(after, most)
+    return _objects(location, files, after, most, ends_at)
 
 
 class _Walk:
     """One stretch through a folder of this machine."""
 
-    def __init__(self, top: str, roots: Roots, depth: int | None, ends_at: Callable[[str], bool]) -> None:
-        self._top, self._roots, self._depth, self._ends_at = top, roots, depth, ends_at
+    def __init__(
+        self,
+        top: str,
+        roots: Roots,
+        files: Files,
+        depth: int | None,
+        until_s: float | None,
+        ends_at: Callable[[str], bool],
+    ) -> None:
+        self._top, self._roots, self._files, self._depth = top, roots, files, depth
+        self._until_s, self._ends_at = until_s, ends_at
         self._names: dict[str, frozenset[str]] = {}
         self._refused: dict[str, bool] = {}
 
@@ -93,7 +104,7 @@ class _Walk:
         looked, end = 0, after
         while waiting:
             left = None if most is None else most - looked
-            if left is not None and left <= 0:
+            if (left is not None and left <= 0) or (looked and self._is_late()):
                 return self._made(folders, looked, end)
             here, names, seen = waiting.pop()
             entered = seen is not None
@@ -110,9 +121,10 @@ class _Walk:
                 below = [name for name in below if len(seen) == 1 or name >= seen[0]]
             room = len(files) if left is None else max(0, left - (not entered))
             last = next((n for n, item in enumerate(files[:room], 1) if self._ends_at(item.path)), None)
-            taken = files[: last or room]
-            looked += len(taken)
-            folders.append(self._folder(here, taken))
+            folder, count = self._folder(here, files[: last or room], least=0 if looked else 1)
+            taken = files[:count]
+            looked += count
+            folders.append(folder)
             if taken or not entered:
                 end = "/".join([*names, taken[-1].name if taken else ""])
             if last or len(taken) < len(files):
@@ -142,10 +154,14 @@ class _Walk:
         self._names[here] = frozenset(item.name for item in files)
         return files, below
 
-    def _folder(self, here: str, items: list[os.DirEntry[str]]) -> Folder:
+    def _folder(self, here: str, items: list[os.DirEntry[str]], *, least: int) -> tuple[Folder, int]:
+        """Look at the files: at least so many, and no more when the time is over; how many it were."""
         entries: list[Entry] = []
-        skipped, warnings = 0, []
-        for item in items:
+        skipped, warnings, count = 0, [], len(items)
+        for number, item in enumerate(items):
+            if number >= least and self._is_late():
+                count = number
+                break
             if item.is_symlink() and os.path.isdir(item.path):
                 skipped += 1
                 warnings.append(f"{item.path!r} is a link to a folder: name the folder itself to ingest it")
@@ -156,7 +172,10 @@ class _Walk:
             else:
                 skipped += 1  # a pipe, socket or device
         self._refused |= {child_of(here, entry.name): entry.refused is not None for entry in entries}
-        return Folder(here, tuple(entries), skipped, tuple(warnings))
+        return Folder(here, tuple(entries), skipped, tuple(warnings)), count
+
+    def _is_late(self) -> bool:
+        return self._until_s is not None and time.monotonic() >= self._until_s
 
     def _link(self, name: str, path: str) -> Entry:
         target = self._roots.resolve(path, "/")
@@ -171,33 +190,23 @@ class _Walk:
         refused = self._refused.get(child_of(folder, name))
         if refused is not None:
             return not refused
-        return name in self._names.get(folder, (name,)) and exists_in(folder, name)
+        return name in self._names.get(folder, (name,)) and self._files.exists_in(folder, name)
 
 
-def _objects(
-    url: str, after: str | None, most: int | None, deadline_s: float | None, ends_at: Callable[[str], bool]
-) -> Stretch:
-    try:
-        objects = Objects.open(url)
-        if deadline_s is not None:
-            objects = objects.with_deadline(deadline_s)
-        count = None if most is None else min(most, OBJECTS_AT_ONCE)
-        found = (
-            sorted(objects.list(), key=lambda found: found.path) if count is None else objects.page(after, most=count)
-        )
-    except StoreError as error:
-        raise IngestError(f"cannot list {url}: {error.what}", mend=error.mend) from error
+def _objects(url: str, files: Files, after: str | None, most: int | None, ends_at: Callable[[str], bool]) -> Stretch:
+    count = None if most is None else min(most, OBJECTS_AT_ONCE)
+    found = files.objects_after(url, after, count)
     done = count is None or len(found) < count
-    folders: dict[str, list[Entry]] = defaultdict(list)
+    entries: list[tuple[str, Entry]] = []  # with their folders
     names: set[str] = set()
     end, looked = None if done else found[-1].path, len(found)
     for number, one in enumerate(found, 1):
         *above, name = one.path.split("/")
-        if one.path.endswith("/") or any(part.startswith(".") for part in (*above, name)):
+        if not name or any(part.startswith(".") for part in (*above, name)):
             continue
         location = child_of(url, one.path)
         names.add(location)
-        folders["/".join([url.rstrip("/"), *above])].append(Entry(name, location, one.size_bytes, one.modified_us))
+        entries.append(("/".join([url.rstrip("/"), *above]), entry_of(location, one)))
         if ends_at(location):
             end, looked = one.path, number
             break
@@ -208,9 +217,10 @@ def _objects(
         if location in names:
             return True
         path = location.removeprefix(url.rstrip("/") + "/")
-        if path == location:  # above the prefix
-            return exists_in(folder, name)
-        listed = (after is None or path > after) and (end is None or path <= end)
-        return not listed and objects.exists(path)
+        listed = path != location and (after is None or path > after) and (end is None or path <= end)
+        return not listed and files.exists_in(folder, name)
 
-    return Stretch(tuple(Folder(folder, tuple(folders[folder])) for folder in sorted(folders)), looked, end, holds)
+    folders = (
+        Folder(folder, tuple(entry for _, entry in run)) for folder, run in groupby(entries, key=lambda one: one[0])
+    )
+    return Stretch(tuple(folders), looked, end, holds)

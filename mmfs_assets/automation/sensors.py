@@ -60,11 +60,13 @@ def new_media_sensor(settings: Settings) -> dg.SensorDefinition:
 
 def _give_to_shards(store: Store, listing: Listing, familiar: Familiar, now_us: int) -> IngestReport | None:
     """Assign what is not known to be listed just so; None when there is nothing."""
-    found = familiar.unfamiliar(listing, version=store.tables.version(NAME))
+    version = store.tables.version(NAME)
+    found = familiar.unfamiliar(listing, version=version)
     if not found:
         return None
     report = assign(store, found, added_by="sensor new_media", now_us=now_us)
-    familiar.remember(found, version=store.tables.version(NAME))
+    # Where somebody else has written meanwhile, the listings are not at this version, and all is forgotten.
+    familiar.remember(found, version=version + report.commits)
     return report
 
 

@@ -7,12 +7,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from mmfs.client import FeatureStore
 from mmfs.codecs import encode_jpeg
+from mmfs.ingest import IngestReport, assign
 from mmfs.settings import Settings
 from mmfs.store import Store
 from mmfs_assets.automation import sensors
@@ -30,8 +32,12 @@ class Sensor:
     uris: list[str]
     cursor: str | None = None
 
-    def tick(self) -> dg.SensorResult:
-        """One tick, and what the daemon makes of it."""
+    def tick(self, definition: dg.SensorDefinition | None = None) -> dg.SensorResult:
+        """One tick, and what the daemon makes of it.
+
+        Args:
+            definition: A sensor that remembers earlier ticks; default: a new one.
+        """
         context = dg.build_sensor_context(
             instance=self.instance,
             cursor=self.cursor,
@@ -40,7 +46,7 @@ class Sensor:
                 "media_source": MediaSourceResource(uris=self.uris),
             },
         )
-        result = new_media_sensor(self.settings)(context)
+        result = (definition or new_media_sensor(self.settings))(context)
         assert isinstance(result, dg.SensorResult)
         assert not result.run_requests
         for request in result.dynamic_partitions_requests or []:
@@ -130,6 +136,43 @@ def test_pages_follow_one_another_tick_by_tick(sensor: Sensor, tmp_path: Path) -
         "looked at 100 entries",
     ]
     assert Store.open(settings=sensor.settings).tables.shards("listings") == {"000000": 250}
+
+
+def test_two_lists_that_contradict_each_other_are_both_heard_once(sensor: Sensor, tmp_path: Path) -> None:
+    drop(tmp_path / "media", 1)
+    for score, name in enumerate("ab"):
+        (tmp_path / f"media/{name}.csv").write_text("file,score\n" + f"1.jpg,{score}\n" * 100)
+        os.utime(tmp_path / f"media/{name}.csv", (time.time() - 3600,) * 2)
+    sensor.uris = [str(tmp_path / f"media/{name}.csv") for name in "ab"]
+    sensor.settings = sensor.settings.model_copy(update={"watch_page_files": 100})
+    the_sensor = new_media_sensor(sensor.settings)
+    store = Store.open(settings=sensor.settings)
+    versions = []
+    for _ in range(6):
+        sensor.tick(the_sensor)
+        versions.append(store.tables.version("listings"))
+    assert versions[0] < versions[1] == versions[-1]
+
+
+def test_what_somebody_else_writes_while_media_are_given_to_shards_makes_all_be_looked_at_again(
+    sensor: Sensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(tmp_path / "media", 1)
+    store = Store.open(settings=sensor.settings)
+    taken: list[int] = []
+
+    def assign_after_another(*arguments: Any, **options: Any) -> IngestReport:
+        taken.append(len(arguments[1]))
+        if len(taken) == 1:
+            drop(tmp_path / "other", 2)
+            FeatureStore(store).ingest([tmp_path / "other"])
+        return assign(*arguments, **options)
+
+    monkeypatch.setattr(sensors, "assign", assign_after_another)
+    the_sensor = new_media_sensor(sensor.settings)
+    for _ in range(3):
+        sensor.tick(the_sensor)
+    assert taken == [1, 1]
 
 
 def test_shards_that_were_listed_by_hand_are_reported_also_where_nothing_is_watched(

@@ -66,6 +66,9 @@ def test_a_list_in_a_bucket_opens_its_own_prefix_only(bucket: Path) -> None:
         "s3://bucket/set/../other/d.jpg": False,
         "s3://bucket/other/d.jpg": False,
     }
+    (bucket / "set/odd.csv").write_text("file\nphotos//b.jpg\n./photos/b.jpg\n")
+    odd = list_sources(["s3://bucket/set/odd.csv"], Settings())
+    assert [(item.refused or "").partition(":")[0] for item in odd] == ["forbidden"] * 2
     allowed = list_sources(["s3://bucket/set/captions.csv"], Settings(media_roots=("s3://bucket/other",)))
     assert "s3://bucket/other/d.jpg" in [item.uri for item in allowed if item.refused is None]
 

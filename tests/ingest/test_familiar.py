@@ -56,3 +56,17 @@ def test_all_is_forgotten_when_somebody_else_wrote_or_there_is_too_much_of_it() 
     assert familiar.unfamiliar(items, version=5) == items
     familiar.remember(items, version=6)
     assert familiar.unfamiliar(items, version=6) == items
+
+
+def test_a_place_counts_where_what_it_says_itself_has_changed() -> None:
+    said = {
+        place: Listed("/a.jpg", attributes={"score": score}, places=frozenset({place}))
+        for place, score in (("a.csv", 1), ("b.csv", 2))
+    }
+    familiar = Familiar()
+    for item in said.values():
+        assert familiar.unfamiliar([item], version=1) == [item]
+        familiar.remember([item], version=1)
+    assert familiar.unfamiliar(said.values(), version=1) == []
+    changed = replace(said["a.csv"], attributes={"score": 3})
+    assert familiar.unfamiliar([changed, said["b.csv"]], version=1) == [changed]

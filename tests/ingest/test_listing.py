@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from mmfs.errors import IngestError
 from mmfs.ingest import Listed, Listing, list_sources
+from mmfs.ingest.folders import Files
 from mmfs.ingest.roots import Roots
 from mmfs.settings import Settings
 from tests.ingest.making import by_uri
@@ -348,19 +349,17 @@ def test_a_folders_list_in_it_or_above_it_supplies_captions(tmp_path: Path, plac
 
 
 def test_a_list_above_two_named_folders_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmfs.ingest import listing as module
-
     for name in ("photos/a.jpg", "videos/b.mp4"):
         touch(tmp_path / name)
     write_csv(tmp_path / "captions.csv", [{"file": "photos/a.jpg", "caption": "x"}, {"file": "videos/b.mp4"}])
     opened: list[str] = []
-    really_open = module.open_binary
+    really_open = Files.open
 
-    def counting(location: str) -> object:
+    def counting(self: Files, location: str) -> object:
         opened.append(location)
-        return really_open(location)
+        return really_open(self, location)
 
-    monkeypatch.setattr(module, "open_binary", counting)
+    monkeypatch.setattr(Files, "open", counting)
     assert len(listing(tmp_path / "photos", tmp_path / "videos", tmp_path / "captions.csv")) == 2
     assert opened == [str(tmp_path / "captions.csv")]
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from mmfs.ingest import build_captions, build_frames, register_media
+from mmfs.ingest import build_audio_windows, build_captions, build_frames, register_media
 from mmfs.ingest.outlook import Outlook, StepOutlook
 from mmfs.settings import FramesConfig
 from mmfs.store import Store
 from mmfs.store.costs import costs
 from tests.ingest.making import clip, ingest, open_store, photo
+from tests.media.sounds import tone, write_wav
 
 SHARD = "000000"
 
@@ -158,3 +159,25 @@ def test_each_step_records_what_it_cost(store: Store, media: Path) -> None:
         assert found.rows == report.computed == 4
         assert 0 < found.wall_s <= report.seconds
     assert costs(store, "frames")[0].pack_bytes > 0
+
+
+@pytest.mark.parametrize("step", ["frames", "audio_windows"])
+def test_what_is_away_is_no_work_for_a_step_that_found_it_away_until_it_is_back(
+    tmp_path: Path, media: Path, step: str
+) -> None:
+    write_wav(media / "tone.wav", tone(3.0, 16_000), 16_000)
+    ingest(open_store(tmp_path / "store"), media)
+    register_media(open_store(tmp_path / "store"), SHARD, now_us=1)
+    build = {"frames": build_frames, "audio_windows": build_audio_windows}[step]
+    aside = media.rename(tmp_path / "aside")
+    store = open_store(tmp_path / "store")
+    count = todo(store)[step]
+    assert count > 0
+    assert build(store, SHARD).computed == 0
+    assert todo(store)[step] == 0
+    found = outlook(store)[step]
+    assert (found.reads.files, found.rows.rows.num_rows) == (0, 0)
+    assert found.status.failed == (4 if step == "frames" else 1)
+    aside.rename(media)
+    assert todo(store)[step] == count
+    assert build(store, SHARD).computed == count

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from mmfs.errors import UnreachableError
 from mmfs.ingest import list_sources, register_media
 from mmfs.ingest.outlook import Outlook
 from mmfs.ingest.returned import returned_files
@@ -84,3 +86,42 @@ def test_a_store_without_failures_and_addresses_of_the_web_have_nothing_returned
     register_media(store, SHARD, now_us=2)
     assert store.tables.read("quarantine", shard=SHARD).num_rows == 1
     assert returned_files(store) == {}
+
+
+def test_a_bucket_that_cannot_be_asked_is_asked_once_and_another_for_each_of_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(tmp_path / "store")
+    rows = [
+        {"uri": f"s3://{bucket}/{number}.jpg", "stage": stage, "reason": "missing", "mark": "x"}
+        for bucket in ("dead", "live")
+        for number in range(200)
+        for stage in ("raw_media", "frames")
+    ]
+    schema = store.tables.read("quarantine", shard=SHARD).drop_columns("shard").schema
+    given = [{"message": "", "library_versions": "{}", "attempts": 1, "at_us": 1, **row} for row in rows]
+    store.tables.update("quarantine", SHARD, lambda _: pa.Table.from_pylist(given, schema=schema))
+    opened: list[str] = []
+    asked: list[str] = []
+
+    class Bucket(LocalObjects):
+        def exists(self, path: str) -> bool:
+            asked.append(f"{self.url}/{path}")
+            if "dead" in self.url:
+                raise UnreachableError("the bucket does not answer", mend="check the network")
+            return super().exists(path)
+
+    def open_objects(url: str | Path) -> Objects:
+        opened.append(str(url))
+        return Bucket(tmp_path / str(url)[5:])
+
+    (tmp_path / "live").mkdir()
+    (tmp_path / "live/7.jpg").touch()
+    monkeypatch.setattr(Objects, "open", open_objects)
+    assert returned_files(store) == {
+        ("frames", SHARD): ["s3://live/7.jpg"],
+        ("raw_media", SHARD): ["s3://live/7.jpg"],
+    }
+    assert sorted(opened) == ["s3://dead", "s3://live"]
+    assert sum("dead" in url for url in asked) == 1
+    assert sum("live" in url for url in asked) == 200

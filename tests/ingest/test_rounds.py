@@ -242,14 +242,33 @@ def test_a_malformed_list_does_not_keep_a_folder_from_being_looked_at(tmp_path: 
     assert any("b.csv, row 2" in text for page in found for text in page.failures)
 
 
-def test_a_page_ends_in_time_and_has_looked_at_something(tree: Path) -> None:
-    cursor, seen = None, 0
-    while True:
-        page = look_page(
-            [str(tree / "media"), str(tree / "listed")], page_settings(100), cursor, now_us=NOW_US, seconds=0
-        )
-        cursor, seen = page.cursor, seen + 1
-        assert page.looked
-        if page.ends_round:
-            break
-    assert seen == 2
+def test_a_page_takes_one_thing_at_least_and_no_more_when_its_time_is_over(tree: Path) -> None:
+    uris = [str(tree / "media"), str(tree / "listed")]
+    cursor, found = None, []
+    while not (found and found[-1].ends_round):
+        found.append(look_page(uris, page_settings(100), cursor, now_us=NOW_US, seconds=0))
+        assert found[-1].failures == ()
+        assert len(found[-1].listing) <= 1
+        cursor = found[-1].cursor
+    assert set(together(found)) == {item.uri for item in list_sources(uris, Settings())}
+
+
+def test_a_list_whose_next_row_is_not_reached_in_time_is_told_of_and_the_next_place_has_its_turn(tree: Path) -> None:
+    uris = [str(tree / "listed/one.csv"), str(tree / "media/z")]
+    first = look_page(uris, page_settings(3), None, now_us=NOW_US)
+    late = look_page(uris, page_settings(3), first.cursor, now_us=NOW_US, seconds=0)
+    assert "row 4 was not reached within 0 s" in late.failures[0]
+    assert "one.csv" in late.failures[0]
+    [rest] = pages(uris, 100, cursor=late.cursor)
+    assert [item.uri[-5:] for item in rest.listing] == ["e.jpg"]
+
+
+def test_a_folders_list_that_takes_too_long_is_told_of_and_the_files_are_taken(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmfs.ingest.rounds._BUCKET_S", 0.0)
+    folder = look_page([str(tree / "media/z")], page_settings(100), None, now_us=NOW_US, seconds=0)
+    page = look_page([str(tree / "media/z")], page_settings(100), folder.cursor, now_us=NOW_US, seconds=0)
+    assert [item.uri[-5:] for item in page.listing] == ["e.jpg"]
+    assert "media/captions.csv, row 1" in page.failures[0]
+    assert "not reached in time" in page.failures[0]

@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mmfs.errors import IngestError, StoreError
+from mmfs.ingest.folders import Files
 from mmfs.ingest.roots import Roots
 from mmfs.ingest.stretch import Stretch, stretch
 from mmfs.store import Objects
@@ -62,7 +63,7 @@ def test_every_file_that_stays_is_shown_once_whatever_comes_and_goes(
     after: str | None = None
     waiting = list(changes)
     while True:
-        part = stretch(str(root), Roots.of([str(root)]), after=after, most=most)
+        part = stretch(str(root), Roots.of([str(root)]), Files(), after=after, most=most)
         # The last stretch is empty where what was left has gone.
         assert part.looked <= most
         assert part.looked or part.end is None
@@ -93,7 +94,7 @@ def test_so_is_every_object_of_a_bucket(
     seen: list[str] = []
     after: str | None = None
     while True:
-        part = stretch("s3://bucket", Roots.of(["s3://bucket"]), after=after, most=most)
+        part = stretch("s3://bucket", Roots.of(["s3://bucket"]), Files(), after=after, most=most)
         seen += shown(part)
         after = part.end
         if after is None:
@@ -116,7 +117,7 @@ def test_what_lies_behind_is_not_listed_again(tmp_path: Path, monkeypatch: pytes
         return really_scan(path)
 
     monkeypatch.setattr(os, "scandir", counting)
-    part = stretch(str(tmp_path), Roots.of([str(tmp_path)]), after="b/1/x.jpg", most=2)
+    part = stretch(str(tmp_path), Roots.of([str(tmp_path)]), Files(), after="b/1/x.jpg", most=2)
     assert listed == [".", "b", "b/1", "b/2"]
     assert shown(part) == [str(tmp_path / "b/2/y.jpg")]
 
@@ -127,7 +128,7 @@ def test_a_stretch_tells_which_neighbours_there_are_beyond_its_ends(
     for name in ("photo.jpg", "photo.json", "photo.txt", "captions.csv"):
         make(tmp_path, (name,))
     (tmp_path / "photo.md").symlink_to("/etc/hostname")
-    local = stretch(str(tmp_path), Roots.of([str(tmp_path)]), after="captions.csv", most=1)
+    local = stretch(str(tmp_path), Roots.of([str(tmp_path)]), Files(), after="captions.csv", most=1)
     assert shown(local) == [str(tmp_path / "photo.jpg")]
     folder = str(tmp_path)
     assert [local.holds(folder, name) for name in ("photo.txt", "captions.csv", "photo.md", "gone")] == [
@@ -145,7 +146,7 @@ def test_a_stretch_tells_which_neighbours_there_are_beyond_its_ends(
 
     (tmp_path / "photo.md").unlink()
     monkeypatch.setattr(Objects, "open", lambda url: Counting(tmp_path))
-    part = stretch("s3://bucket", Roots.of([]), after="captions.csv", most=2)
+    part = stretch("s3://bucket", Roots.of([]), Files(), after="captions.csv", most=2)
     names = ("photo.json", "photo.csv", "photo.txt", "captions.csv")
     assert [part.holds("s3://bucket", name) for name in names] == [True, False, True, True]
     assert asked == ["photo.txt", "captions.csv"]
@@ -164,7 +165,7 @@ def test_a_folder_that_refuses_is_told_of_once_and_passed_over(tmp_path: Path, m
     monkeypatch.setattr(os, "scandir", refusing)
     roots, warnings, seen, after = Roots.of([str(tmp_path)]), [], [], None
     while True:
-        part = stretch(str(tmp_path), roots, after=after, most=1)
+        part = stretch(str(tmp_path), roots, Files(), after=after, most=1)
         warnings += [text for folder in part.folders for text in folder.warnings]
         seen += shown(part)
         after = part.end
@@ -174,7 +175,7 @@ def test_a_folder_that_refuses_is_told_of_once_and_passed_over(tmp_path: Path, m
     assert len(warnings) == 1
     monkeypatch.setattr(os, "scandir", lambda path: refusing("/a"))
     with pytest.raises(IngestError, match=r"cannot list .*Permission denied"):
-        stretch(str(tmp_path), roots, after=None, most=1)
+        stretch(str(tmp_path), roots, Files(), after=None, most=1)
 
 
 def test_a_bucket_that_refuses_is_an_error_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,4 +184,19 @@ def test_a_bucket_that_refuses_is_an_error_with_its_name(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Objects, "open", refuse)
     with pytest.raises(IngestError, match=r"cannot list s3://bucket/x: access denied.*AWS_"):
-        stretch("s3://bucket/x", Roots.of([]), most=10)
+        stretch("s3://bucket/x", Roots.of([]), Files(), most=10)
+
+
+def test_a_stretch_of_a_slow_disk_ends_when_its_time_is_over_and_has_looked_at_something(tmp_path: Path) -> None:
+    for name in ("1.jpg", "2.jpg", "a/3.jpg", "a/4.jpg", "b/5.jpg"):
+        make(tmp_path, tuple(name.split("/")))
+    seen: list[str] = []
+    after: str | None = None
+    steps = 0
+    while steps == 0 or after is not None:
+        part = stretch(str(tmp_path), Roots.of([str(tmp_path)]), Files(), after=after, until_s=0.0)
+        assert part.looked <= 1
+        seen += shown(part)
+        after, steps = part.end, steps + 1
+        assert steps < 20
+    assert [location[-5:] for location in seen] == ["1.jpg", "2.jpg", "3.jpg", "4.jpg", "5.jpg"]
