@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mmfs.cli.options import StoreOption, open_
-from mmfs.cli.output import AsJson, console, human_bytes, print_json, print_rows
+from mmfs.cli.output import AsJson, console, errors_console, human_bytes, print_json, print_rows
 from mmfs.cli.plugins import plugin_findings
 from mmfs.doctor import diagnose
 from mmfs.settings import load_settings
@@ -32,10 +32,11 @@ def verify(
 ) -> None:
     """Compare tables, packs and index; exit code 1 on any difference."""
     opened = open_(store, create=False)
+    said = errors_console if as_json else console
     if drop_damaged:
         for (table, shard), rows in opened.drop_damaged().items():
-            console.print(f"{table} {shard}: {rows} rows dropped; `mmfs materialize` computes them again", markup=False)
-    report = opened.verify(deep=deep)
+            said.print(f"{table} {shard}: {rows} rows dropped; `mmfs materialize` computes them again", markup=False)
+    report = opened.verify(deep=deep, index=True)
     if as_json:
         print_json(report)
     else:
@@ -107,7 +108,7 @@ def doctor(store: StoreOption = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="ingest, features, search or loader.")],
+    name: Annotated[str, typer.Argument(help="File name of a script in benchmarks/, as in media or search_build.")],
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the results here.")] = None,
 ) -> None:
     """Run a benchmark of the source tree and print its ratios."""

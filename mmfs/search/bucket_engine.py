@@ -9,23 +9,36 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
 import pyarrow as pa
 
-from mmfs.errors import IntegrityError, MissingObjectError, SearchError
+from mmfs.errors import IntegrityError, MissingObjectError, SearchError, StoreError
 from mmfs.search.build_cache import BuildCache, Held
 from mmfs.search.edge import EdgeIndex
 from mmfs.search.edge_bundle import Bundle, fetch_build, send_build
 from mmfs.search.edge_copy import copy_build
 from mmfs.search.edge_process import EdgeProcess, sync_tree
-from mmfs.search.port import BuildStats, Index, IndexBuild, Published, SpaceSpec, no_previous
+from mmfs.search.port import (
+    BUILD_ANEW,
+    BuildStats,
+    DamagedBuildError,
+    Index,
+    IndexBuild,
+    Published,
+    SpaceSpec,
+    no_previous,
+)
 from mmfs.store.objects_remote import RemoteObjects
 
 _DATA, _LIST = "edge", "edge.json"
+
+Made = TypeVar("Made")
 
 
 class BucketEdgeEngine:
@@ -43,43 +56,38 @@ class BucketEdgeEngine:
         self._cache = BuildCache(folder, objects.url)
 
     def published(self, space: str) -> Published:
-        raw = self._pointer(space)
-        return Published(**json.loads(raw)) if raw is not None else Published()
+        return _parsed(self._pointer(space))
 
     def begin(self, space: SpaceSpec, build_id: str, *, base: str | None) -> IndexBuild:
         before = self._pointer(space.name)
         making = self._cache.making(space.name)
+
+        def copy(held: Held) -> None:
+            copy_build(held.path / _DATA, making.path / _DATA)
+            held.release()
+
         bundle = None
         try:
             if base is not None:
-                bundle, held = self._hold(space.name, base)
-                copy_build(held.path / _DATA, making.path / _DATA)
-                held.release()
+                bundle = self._bundle(space.name, base)
+                self._hold(space.name, base, bundle, copy)
             return _BucketBuild(self, space, build_id, making, before, bundle)
         except BaseException:
             self._cache.drop(making)
             raise
 
     def open(self, space: SpaceSpec, build_id: str) -> Index:
-        for attempt in (1, 2):
-            bundle, held = self._hold(space.name, build_id)
-            try:
-                if bundle.is_whole(held.path / _DATA):
-                    return _CachedIndex(held)
-            except SearchError:
-                if attempt == 2:
-                    held.release()
-                    raise
-            held.release()
-            self._cache.forget(space.name, build_id)  # the disk lost some of it
-        raise SearchError(
-            f"build {build_id} of {space.name} is not whole on this machine's disk",
-            where=str(held.path),
-            mend="look for space and errors of the disk, or name another folder with MMFS_CACHE__DIR",
-        )
+        return self._hold(space.name, build_id, self._bundle(space.name, build_id), _CachedIndex)
+
+    def check(self, space: SpaceSpec, build_id: str) -> None:
+        for name, size, there in self._lost(space.name, self._bundle(space.name, build_id)):
+            raise IntegrityError(
+                f"of {size:,} bytes of build {build_id}, {there:,} are in the bucket", where=name, mend=BUILD_ANEW
+            )
 
     def rollback(self, space: str) -> str:
-        before, now = self._pointer(space), self.published(space)
+        before = self._pointer(space)
+        now = _parsed(before)
         if now.previous is None or not self._objects.exists(f"{_folder(space, now.previous)}/{_LIST}"):
             raise no_previous(space, now)
         self._publish(space, now.previous, before)
@@ -91,12 +99,13 @@ class BucketEdgeEngine:
         return sorted(listed | {_build_of(name) for name in objects if name not in used})
 
     def remove(self, space: str, build_id: str) -> None:
-        self._objects.delete(f"{_folder(space, build_id)}/{_LIST}")  # first, so that nobody begins to read it
-        objects, listed = self._found(space)
+        folder = _folder(space, build_id)
+        self._objects.delete(f"{folder}/{_LIST}")  # first, so that nobody begins to read it
+        _, listed = self._found(space)
         used = self._used(space, listed - {build_id})
-        for name in objects:
-            if _build_of(name) == build_id and name not in used:
-                self._objects.delete(name)
+        for found in list(self._objects.list(folder)):
+            if found.path not in used:
+                self._objects.delete(found.path)
 
     def _found(self, space: str) -> tuple[dict[str, int], set[str]]:
         """Objects with bytes of builds, with their sizes, and the builds whose list is there."""
@@ -111,17 +120,48 @@ class BucketEdgeEngine:
 
     def _used(self, space: str, builds: set[str]) -> set[str]:
         """Objects that these builds need, wherever they lie."""
-        return {name for build_id in builds for name in self._bundle(space, build_id).objects()}
+        used: set[str] = set()
+        for build_id in builds:
+            # Removed meanwhile, or damaged: nobody can read that build.
+            with suppress(MissingObjectError, DamagedBuildError):
+                used |= self._bundle(space, build_id).objects().keys()
+        return used
 
-    def _hold(self, space: str, build_id: str) -> tuple[Bundle, Held]:
-        """A build on this machine's disk, fetched if it is not there."""
-        bundle = self._bundle(space, build_id)
+    def _lost(self, space: str, bundle: Bundle) -> Iterator[tuple[str, int, int]]:
+        """Objects of a build that are not in the bucket, whole: their names, sizes, and how much is there."""
+        there, _ = self._found(space)
+        for name, size in bundle.objects().items():
+            if there.get(name, 0) < size:
+                yield name, size, there.get(name, 0)
+
+    def _hold(self, space: str, build_id: str, bundle: Bundle, use: Callable[[Held], Made]) -> Made:
+        """What ``use`` makes of a build on this machine's disk, fetched if it is not there, or no longer whole.
+
+        ``use`` lets go of the build; where it fails, this does.
+        """
 
         def fetch(directory: Path) -> None:
             fetch_build(self._objects, bundle, directory / _DATA)
             sync_tree(directory)
 
-        return bundle, self._cache.hold(space, build_id, fetch)
+        lost: SearchError | None = None
+        for _ in range(2):
+            held = self._cache.hold(space, build_id, fetch)
+            try:
+                if bundle.is_whole(held.path / _DATA):
+                    return use(held)
+            except SearchError as error:
+                lost = error
+            except BaseException:
+                held.release()
+                raise
+            held.release()
+            self._cache.forget(space, build_id)  # the disk lost some of it
+        raise lost or SearchError(
+            f"build {build_id} of {space} is not whole on this machine's disk",
+            where=str(held.path),
+            mend="look for space and errors of the disk, or name another folder with MMFS_CACHE__DIR",
+        )
 
     def _bundle(self, space: str, build_id: str) -> Bundle:
         path = f"{_folder(space, build_id)}/{_LIST}"
@@ -133,8 +173,8 @@ class BucketEdgeEngine:
         except MissingObjectError:
             return None
 
-    def _send(self, space: str, build_id: str, directory: Path, base: Bundle | None) -> None:
-        """Write a finished build into the bucket, and read back that all of it is there."""
+    def _send(self, space: str, build_id: str, directory: Path, base: Bundle | None, before: bytes | None) -> None:
+        """Write a finished build into the bucket, and look whether all of it is there."""
         staging = directory.parent / "staging"
         staging.mkdir()
         bundle = send_build(self._objects, f"{_folder(space, build_id)}/{_DATA}", directory, staging, base=base)
@@ -142,24 +182,33 @@ class BucketEdgeEngine:
         for left in staging.iterdir():
             left.unlink()
         staging.rmdir()
-        there, _ = self._found(space)
-        for name, size in bundle.objects().items():
-            if there.get(name, 0) < size:
-                raise IntegrityError(
-                    f"{there.get(name, 0):,} of {size:,} bytes arrived in the bucket",
-                    where=name,
-                    mend="nothing was published; materialize qdrant_index again",
-                )
+        for name, size, there in self._lost(space, bundle):
+            if self._pointer(space) != before:
+                raise self._refused(space)  # whoever published meanwhile has cleared away what began before
+            raise IntegrityError(
+                f"{there:,} of {size:,} bytes arrived in the bucket",
+                where=name,
+                mend="nothing was published; materialize qdrant_index again",
+            )
 
     def _publish(self, space: str, build_id: str, before: bytes | None) -> None:
-        now = Published(**json.loads(before)) if before is not None else Published()
+        """Let another build answer.
+
+        Raises:
+            SearchError: Somebody else published since ``before`` was read: the pointer does not name this build.
+            StoreError: No answer tells whether the pointer names it.
+        """
+        now = _parsed(before)
         pointer = Published(build_id, now.previous if now.current == build_id else now.current)
         if not self._objects.swap(_pointer(space), json.dumps(asdict(pointer)).encode(), before=before):
-            raise SearchError(
-                f"another build of {space} was published meanwhile",
-                where=self._objects.url,
-                mend="run this build again; keep builders of one store apart by the pool `index`",
-            )
+            raise self._refused(space)
+
+    def _refused(self, space: str) -> SearchError:
+        return SearchError(
+            f"another build of {space} was published meanwhile",
+            where=self._objects.url,
+            mend="run this build again; keep builders of one store apart by the pool `index`",
+        )
 
 
 class _BucketBuild:
@@ -177,7 +226,9 @@ class _BucketBuild:
         self._engine, self._space, self._build_id = engine, space.name, build_id
         self._making, self._before, self._base = making, before, base
         self._process = EdgeProcess(making.path / _DATA, space, fresh=base is None)
-        self._is_sent = self._is_published = False
+        self._is_kept = False
+        #: Objects of this build are in the bucket, and no pointer can name them.
+        self._is_loose = False
 
     @property
     def pid(self) -> int:
@@ -192,20 +243,26 @@ class _BucketBuild:
 
     def finish(self, probes: pa.RecordBatch | None = None, *, touched: Sequence[str] | None = None) -> BuildStats:
         stats = self._process.finish(probes, touched)
-        self._is_sent = True
-        self._engine._send(self._space, self._build_id, self._making.path / _DATA, self._base)
+        self._is_loose = True
+        self._engine._send(self._space, self._build_id, self._making.path / _DATA, self._base, self._before)
         return stats
 
     def publish(self) -> None:
-        self._engine._publish(self._space, self._build_id, self._before)
-        self._is_published = True
+        self._is_loose = False  # where the reply is lost, the pointer may name it: only a refusal tells
+        try:
+            self._engine._publish(self._space, self._build_id, self._before)
+        except SearchError:
+            self._is_loose = True
+            raise
+        self._is_kept = True
         self._engine._cache.keep(self._making, self._space, self._build_id).release()
 
     def abandon(self) -> None:
         self._process.kill()
-        if not self._is_published:
+        if not self._is_kept:
             self._engine._cache.drop(self._making)
-            if self._is_sent:
+        if self._is_loose:
+            with suppress(StoreError):  # a later build clears away what is left, and the reason to abandon says more
                 self._engine.remove(self._space, self._build_id)
 
 
@@ -219,6 +276,10 @@ class _CachedIndex(EdgeIndex):
     def close(self) -> None:
         super().close()
         self._release()
+
+
+def _parsed(pointer: bytes | None) -> Published:
+    return Published(**json.loads(pointer)) if pointer is not None else Published()
 
 
 def _folder(space: str, build_id: str) -> str:

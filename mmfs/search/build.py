@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -16,21 +17,21 @@ from uuid import UUID
 import numpy as np
 import pyarrow as pa
 
-from mmfs.errors import IntegrityError, SearchError
+from mmfs.errors import IntegrityError, MissingObjectError, SearchError
 from mmfs.features.feature import FeatureSpec
 from mmfs.search.changes import Change, compare_shard
+from mmfs.search.checks import opened_build
 from mmfs.search.engines import engine_of
 from mmfs.search.lock import space_lock
 from mmfs.search.manifest import (
     Manifest,
     ShardEntry,
-    has_manifest,
     read_manifest,
     remove_manifest,
     remove_unused_points,
     write_manifest,
 )
-from mmfs.search.port import BuildStats, Engine, IndexBuild, Published, SpaceSpec
+from mmfs.search.port import BUILD_ANEW, BuildStats, DamagedBuildError, Engine, IndexBuild, Published, SpaceSpec
 from mmfs.search.record import IndexReport, record_shard, recorded_shards
 from mmfs.search.spaces import (
     ShardSource,
@@ -52,6 +53,9 @@ REBUILD_ABOVE = 0.15
 MIN_RECALL = 0.98
 _PROBES = 100
 _BATCH_ROWS = 4096
+#: Files of points are written before their build is published; a builder on another machine has so long to do it.
+_POINTS_SPARED_US = 24 * 3600 * 1_000_000
+_DAMAGED = (DamagedBuildError, MissingObjectError, IntegrityError)
 
 
 def build_index(
@@ -122,12 +126,13 @@ class _Builder:
         """Compare, build if anything changed, publish, record."""
         started = time.perf_counter()
         published = self.engine.published(self.space.name)
-        base = self._base(published)
         sources = {shard: shard_source(self.store, self.space, shard) for shard in shards}
-        stale = [
-            s for s in shards if base is None or s not in base.shards or base.shards[s].sources != sources[s].contents
-        ]
-        changes = {shard: self._compare(sources[shard], base.shards.get(shard) if base else None) for shard in stale}
+        try:
+            base = self._base(published)
+            changes = self._changes(sources, base)
+        except _DAMAGED:
+            # What is published is damaged. The tables are its only source; where they are at fault, this says so.
+            base, changes = None, self._changes(sources, None)
         recall = None
         if base is None or any(change.touched for change in changes.values()):
             manifest, recall = self._build(base, published, changes)
@@ -146,16 +151,36 @@ class _Builder:
             for shard in shards
         }
 
+    def _changes(self, sources: Mapping[str, ShardSource], base: Manifest | None) -> dict[str, Change]:
+        """What differs from a build, in the shards whose files are not those it was made of."""
+        before = base.shards if base else {}
+        return {
+            shard: self._compare(source, before.get(shard))
+            for shard, source in sources.items()
+            if shard not in before or before[shard].sources != source.contents
+        }
+
     def _compare(self, source: ShardSource, before: ShardEntry | None) -> Change:
         return compare_shard(self.store, self.space, source, before, engine=self.engine.name)
 
     def _base(self, published: Published) -> Manifest | None:
-        """The published build, if the new one can begin with it."""
-        name, current = self.space.name, published.current
-        if current is None or not has_manifest(self.store.objects, name, current):
+        """The published build, if the new one can begin with it.
+
+        Raises:
+            DamagedBuildError, MissingObjectError, IntegrityError: It is damaged.
+        """
+        if published.current is None:
             return None
-        manifest = read_manifest(self.store.objects, name, current)
-        return manifest if manifest.space.payload == self.space.payload else None
+        manifest = read_manifest(self.store.objects, self.space.name, published.current)
+        if manifest.space.payload != self.space.payload:
+            return None
+        with opened_build(self.engine, manifest) as index:
+            found = index.count()
+        if found != manifest.rows:
+            raise IntegrityError(
+                f"the build holds {found:,} of {manifest.rows:,} points", where=self.space.name, mend=BUILD_ANEW
+            )
+        return manifest
 
     def _build(
         self, base: Manifest | None, published: Published, changes: dict[str, Change]
@@ -201,11 +226,11 @@ class _Builder:
                 tuple(sorted(inexact | set(base.inexact if base else ()))),
             )
             check_build(manifest, stats)
-            write_manifest(self.store.objects, manifest)
             if self.engine.published(self.space.name) != published:
                 raise SearchError(
                     f"another build of {self.space.name} was published meanwhile", mend="run this build again"
                 )
+            write_manifest(self.store.objects, manifest)
             fault_point("search.before_publish")
             build.publish()
             fault_point("search.after_publish")
@@ -246,12 +271,11 @@ class _Builder:
             if build not in kept and build < (now.current or build):
                 self.engine.remove(name, build)
                 remove_manifest(objects, name, build)
-        remove_unused_points(
-            objects,
-            name,
-            self.engine.name,
-            [read_manifest(objects, name, build) for build in kept if has_manifest(objects, name, build)],
-        )
+        manifests = []
+        for build in kept:
+            with suppress(*_DAMAGED):  # the build before may be the damaged one that this replaced
+                manifests.append(read_manifest(objects, name, build))
+        remove_unused_points(objects, name, self.engine.name, manifests, before_us=self.now_us - _POINTS_SPARED_US)
 
 
 class LowRecallError(SearchError):

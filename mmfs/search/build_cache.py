@@ -94,7 +94,8 @@ class BuildCache:
                         self.drop(making)
                         raise
                     return self.keep(making, space, build_id)
-        os.utime(path)
+        with suppress(OSError):  # of another user, or removed just now: its age matters to nobody who holds it
+            os.utime(path)
         return held
 
     def making(self, space: str) -> Held:

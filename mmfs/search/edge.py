@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mmfs.errors import MissingExtraError, SearchError
+from mmfs.errors import MissingExtraError
 from mmfs.search.conditions import AllOf, AnyOf, Condition, Equals, Ids, Missing, OneOf, Range, Without
 from mmfs.search.payload import payload_indexes, point_rows
-from mmfs.search.port import INDEX, MEDIA_ID, ROW_HASH, SHARD, Hit, Kind, SpaceSpec, Stored
+from mmfs.search.port import INDEX, MEDIA_ID, ROW_HASH, SHARD, DamagedBuildError, Hit, Kind, SpaceSpec, Stored
 
 _PAGE = 5000
 _UPSERT_ROWS = 1000
@@ -37,11 +37,7 @@ class EdgeIndex:
         try:
             self._shard = qe.EdgeShard.load(str(directory))
         except Exception as error:
-            raise SearchError(
-                f"the index build cannot be opened: {error}",
-                where=str(directory),
-                mend="materialize qdrant_index again (the tables are its only source)",
-            ) from error
+            raise DamagedBuildError(f"the index build cannot be opened: {error}", where=str(directory)) from error
         self._qe = qe
 
     def query(

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
 
-from mmfs.errors import IntegrityError, SearchError, StoreError
+from mmfs.errors import IntegrityError, StoreError
+from mmfs.search.extents import Extents, pieces, written
+from mmfs.search.port import BUILD_ANEW, DamagedBuildError
 from mmfs.store.objects import Objects, checked_name
 
 _LARGE_BYTES = 1 << 20
 #: What one request asks for, and one write holds in memory.
 _PIECE_BYTES = 8 << 20
 _AT_ONCE = 8
-
-Extents = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -69,16 +67,14 @@ class Bundle:
         """The list that `to_json` wrote.
 
         Raises:
-            SearchError: It is damaged.
+            DamagedBuildError: It is damaged.
         """
         try:
             found = json.loads(data)
             files = tuple(_file(entry) for entry in found["files"])
             return cls(files, tuple(checked_name(folder) for folder in found["folders"]))
         except (ValueError, KeyError, TypeError, StoreError) as error:
-            raise SearchError(
-                f"the list of a build's files is damaged: {error}", where=where, mend="materialize qdrant_index again"
-            ) from error
+            raise DamagedBuildError(f"the list of a build's files is damaged: {error}", where=where) from error
 
     def objects(self) -> dict[str, int]:
         """The objects that the files lie in, with the least size that each must have."""
@@ -117,7 +113,7 @@ def send_build(objects: Objects, folder: str, directory: Path, staging: Path, *,
     small, small_end = staging / "small", 0
     with small.open("wb") as together:
         for path in paths:
-            name, size, extents = path.relative_to(directory).as_posix(), path.stat().st_size, _extents(path)
+            name, size, extents = path.relative_to(directory).as_posix(), path.stat().st_size, written(path)
             sha256 = _sha256(path, extents)
             carried = known.get((name, size, extents, sha256))
             if carried is not None:
@@ -207,39 +203,14 @@ def _write(directory: Path, file: BundledFile, pieces: Iterator[bytes]) -> None:
         raise IntegrityError(
             f"the bytes of {file.path} are not those that the build sent",
             where=file.object,
-            mend="materialize qdrant_index again (the tables are its only source)",
+            mend=f"remove the folder `index` of the store, and {BUILD_ANEW}",
         )
-
-
-def _extents(path: Path) -> Extents:
-    """The stretches of a file that were ever written."""
-    found = []
-    with path.open("rb") as file:
-        size, end = os.fstat(file.fileno()).st_size, 0
-        while end < size:
-            try:
-                start = os.lseek(file.fileno(), end, os.SEEK_DATA)
-            except OSError:
-                break  # nothing but a hole is left
-            end = os.lseek(file.fileno(), start, os.SEEK_HOLE)
-            found.append((start, end - start))
-    return tuple(found)
 
 
 def _pieces(path: Path, extents: Extents) -> Iterator[bytes]:
     with path.open("rb") as file:
         for start, length in extents:
-            file.seek(start)
-            yield from _read(file, length)
-
-
-def _read(file: IO[bytes], length: int) -> Iterator[bytes]:
-    while length:
-        piece = file.read(min(length, _PIECE_BYTES))
-        if not piece:
-            return
-        length -= len(piece)
-        yield piece
+            yield from pieces(file, start, length)
 
 
 def _sha256(path: Path, extents: Extents) -> str:

@@ -7,6 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
+from mmfs.search.extents import pieces, written
+
 #: Files of finished segments that the engine opens for reading only: vectors, graphs, and what payload indexes hold.
 #: A changed point goes to the growing segment; of the finished one, only masks, payloads and trackers are written.
 _SHARED_FILES = frozenset(
@@ -47,22 +49,9 @@ def _linked(source: Path, target: Path) -> bool:
 
 def _copy_with_holes(source: Path, target: Path) -> None:
     with source.open("rb") as read, target.open("wb") as write:
-        size = os.fstat(read.fileno()).st_size
-        write.truncate(size)
-        end = 0
-        while end < size:
-            try:
-                start = os.lseek(read.fileno(), end, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno == errno.ENXIO:
-                    break  # nothing but a hole is left
-                raise
-            end = os.lseek(read.fileno(), start, os.SEEK_HOLE)
-            read.seek(start)
+        write.truncate(os.fstat(read.fileno()).st_size)
+        for start, length in written(source):
             write.seek(start)
-            left = end - start
-            while left > 0:
-                piece = read.read(min(left, 1 << 20))
+            for piece in pieces(read, start, length):
                 write.write(piece)
-                left -= len(piece)
     shutil.copymode(source, target)

@@ -52,6 +52,9 @@ class EdgeEngine:
     def open(self, space: SpaceSpec, build_id: str) -> Index:
         return EdgeIndex(self._directory(space.name, build_id))
 
+    def check(self, space: SpaceSpec, build_id: str) -> None:
+        """Opening a build of this disk tells."""
+
     def publish(self, space: str, build_id: str) -> None:
         """Let another build answer."""
         now = self.published(space)
@@ -84,7 +87,7 @@ class _EdgeBuild:
     def __init__(self, engine: EdgeEngine, space: SpaceSpec, build_id: str, directory: Path, *, fresh: bool) -> None:
         self._engine, self._space, self._build_id = engine, space, build_id
         self._process = EdgeProcess(directory, space, fresh=fresh)
-        self._published = False
+        self._is_asked = False
 
     @property
     def pid(self) -> int:
@@ -101,10 +104,10 @@ class _EdgeBuild:
         return self._process.finish(probes, touched)
 
     def publish(self) -> None:
+        self._is_asked = True  # an interruption may come after the pointer was written
         self._engine.publish(self._space.name, self._build_id)
-        self._published = True
 
     def abandon(self) -> None:
         self._process.kill()
-        if not self._published:
+        if not self._is_asked:
             self._engine.remove(self._space.name, self._build_id)

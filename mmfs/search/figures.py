@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def index_figures(store: Store, shard: str) -> dict[str, float]:
-    """Points of a shard in each search space, and by how many rows the spaces lag behind their tables."""
+    """Points of a shard in each search space, and by how many rows their tables have more or fewer by now."""
     rows = store.tables.read("qdrant_index", columns=["space", "rows"], shard=shard)
     points = dict(zip(rows.column("space").to_pylist(), rows.column("rows").to_pylist(), strict=True))
     stored = {space: store.tables.shards(space).get(shard, 0) for space in points if space in store.tables}

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mmfs.errors import SearchError
 from mmfs.ids import digest
-from mmfs.search.port import ROW_HASH, PayloadColumn, SpaceSpec
+from mmfs.search.port import ROW_HASH, DamagedBuildError, PayloadColumn, SpaceSpec
 from mmfs.search.spaces import ShardPoints
 
 if TYPE_CHECKING:
@@ -77,17 +76,14 @@ def read_manifest(objects: Objects, space: str, build_id: str) -> Manifest:
     """The document of a build.
 
     Raises:
-        SearchError: It is gone or damaged.
+        MissingObjectError: It is gone.
+        DamagedBuildError: It is damaged.
     """
     path = _path(space, build_id)
     try:
         return _parse(json.loads(objects.get(path)))
     except (ValueError, KeyError, TypeError) as error:
-        raise SearchError(
-            f"the description of build {build_id} is damaged: {error}",
-            where=path,
-            mend="materialize qdrant_index again",
-        ) from error
+        raise DamagedBuildError(f"the description of build {build_id} is damaged: {error}", where=path) from error
 
 
 def manifest_mark(objects: Objects, space: str, build_id: str) -> tuple[int, int] | None:
@@ -128,16 +124,21 @@ def write_points(objects: Objects, space: str, engine: str, shard: str, table: p
         file.write_table(table)
     data = bytes(sink.getvalue())
     path = f"{_points(space, engine)}/{shard}-{digest(data)[:16]}.arrow"
-    if not objects.exists(path):
-        objects.put(path, data)
+    objects.put(path, data)  # also where it is there: its age tells that a build in the making may need it
     return path
 
 
-def remove_unused_points(objects: Objects, space: str, engine: str, kept: Iterable[Manifest]) -> None:
-    """Remove the files of points that none of these builds, the only ones of this engine, names."""
+def remove_unused_points(
+    objects: Objects, space: str, engine: str, kept: Iterable[Manifest], *, before_us: int
+) -> None:
+    """Remove the files of points that none of these builds, the only published ones of this engine, names.
+
+    Args:
+        before_us: What was written later may belong to a build in the making, and is left.
+    """
     used = {entry.points for manifest in kept for entry in manifest.shards.values()}
     for found in list(objects.list(_points(space, engine))):
-        if found.path not in used:
+        if found.path not in used and found.modified_us < before_us:
             objects.delete(found.path)
 
 
@@ -145,14 +146,13 @@ def read_points_file(objects: Objects, path: str) -> pa.Table:
     """What `write_points` kept.
 
     Raises:
-        SearchError: The file is damaged.
+        MissingObjectError: It is gone.
+        DamagedBuildError: It is damaged.
     """
     try:
         return pa.ipc.open_file(objects.get(path)).read_all()
     except pa.ArrowInvalid as error:
-        raise SearchError(
-            f"{path} is damaged: {error}", mend="remove the folder `index` and materialize qdrant_index again"
-        ) from error
+        raise DamagedBuildError(f"ids and hashes of the points are damaged: {error}", where=path) from error
 
 
 def _points(space: str, engine: str) -> str:

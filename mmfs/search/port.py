@@ -29,6 +29,17 @@ Kind = Literal["text", "integer", "number", "truth"]
 SHARD, ROW_HASH, MEDIA_ID, INDEX = "shard", "row_hash", "media_id", "index"
 
 
+#: What mends a published build that is damaged: its tables are its only source.
+BUILD_ANEW = "run `mmfs materialize qdrant_index --all`, which builds it anew from the tables"
+
+
+class DamagedBuildError(SearchError):
+    """A finished build, or what describes it, cannot be read any more."""
+
+    def __init__(self, what: str, *, where: str, mend: str = BUILD_ANEW) -> None:
+        super().__init__(what, where=where, mend=mend)
+
+
 @dataclass(frozen=True)
 class PayloadColumn:
     """A filterable column: where it comes from and what it is.
@@ -186,7 +197,7 @@ class IndexBuild(Protocol):
         """Make the finished build the one that answers, in one step."""
 
     def abandon(self) -> None:
-        """Drop the build. Does nothing after `publish`."""
+        """Drop the build. After a call of `publish`, only if that was refused for certain: else readers may have it."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +232,13 @@ class Engine(Protocol):
 
     def open(self, space: SpaceSpec, build_id: str) -> Index:
         """A finished build, to read."""
+
+    def check(self, space: SpaceSpec, build_id: str) -> None:
+        """See that all of a finished build is where it is kept, as far as that tells without reading it.
+
+        Raises:
+            DamagedBuildError, MissingObjectError, IntegrityError: Some of it is gone or damaged.
+        """
 
     def rollback(self, space: str) -> str:
         """Publish the build before the current one again; its id. Raises SearchError when there is none."""

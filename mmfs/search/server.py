@@ -129,6 +129,9 @@ class ServerEngine:
     def open(self, space: SpaceSpec, build_id: str) -> Index:
         return ServerIndex(self, self.collection(space.name, build_id))
 
+    def check(self, space: SpaceSpec, build_id: str) -> None:
+        """An alias goes with its collection: what is published is there."""
+
     def publish(self, space: str, build_id: str) -> None:
         """Let another build answer."""
         models = client_package().models
@@ -255,7 +258,7 @@ class _ServerBuild:
     def __init__(self, engine: ServerEngine, space: SpaceSpec, build_id: str) -> None:
         self._engine, self._space, self._build_id = engine, space, build_id
         self._collection = engine.collection(space.name, build_id)
-        self._published = False
+        self._is_asked = False
 
     def copy(self, base: str) -> None:
         """Begin with all points of another collection."""
@@ -289,11 +292,11 @@ class _ServerBuild:
         return inspect_build(ServerIndex(self._engine, self._collection), probes)
 
     def publish(self) -> None:
+        self._is_asked = True  # a reply may be lost
         self._engine.publish(self._space.name, self._build_id)
-        self._published = True
 
     def abandon(self) -> None:
-        if not self._published:
+        if not self._is_asked:
             self._engine.remove(self._space.name, self._build_id)
 
     def _upsert(self, points: list[Any]) -> None:

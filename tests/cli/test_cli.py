@@ -10,9 +10,11 @@ import pytest
 from typer.models import CommandInfo
 
 from mmfs.cli import plugins
+from mmfs.search import build_index
 from mmfs.store import Store
 from tests.cli.conftest import Run
 from tests.conftest import add_frames, add_media, media_id
+from tests.search.world import media, write_shard
 
 
 @pytest.fixture
@@ -97,6 +99,25 @@ def test_verify_ends_with_1_when_a_pack_is_gone(run: Run, url: str, store: Store
     code, out, _ = run("verify", "--store", url)
     assert code == 1
     assert "packs/frames" in out
+
+
+def test_verify_compares_the_points_of_the_index(run: Run, store: Store) -> None:
+    write_shard(store, "000000", [media(0, "red", frames=3)])
+    build_index(store, "colour_embeddings", ["000000"])
+    assert run("verify", "--store", store.url)[0] == 0
+    info = store.tables.commit_info("colour_embeddings", "000000")
+    store.tables.update("colour_embeddings", "000000", lambda rows: rows.slice(1), info=info)
+    code, out, _ = run("verify", "--store", store.url)
+    assert code == 1
+    assert "1 points in the index of colour_embeddings are of rows that are gone" in " ".join(out.split())
+
+
+def test_verify_prints_json_and_nothing_else_though_it_drops_rows(run: Run, url: str, store: Store) -> None:
+    for pack in list(store.objects.list("packs")):
+        store.objects.delete(pack.path)
+    code, out, err = run("verify", "--drop-damaged", "--store", url, "--json")
+    assert (code, json.loads(out)["problems"]) == (0, [])
+    assert "frames 000000: 6 rows dropped" in err
 
 
 def test_what_a_terminal_would_obey_is_not_printed(run: Run, store: Store) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import time
+import fcntl
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
+import obstore
 import pytest
 from obstore.store import MemoryStore
 
 from mmfs.errors import IntegrityError, SearchError, StoreError
-from mmfs.search import SearchQuery, build_index
+from mmfs.search import SearchQuery, bucket_engine, build_index
 from mmfs.search.bucket_engine import BucketEdgeEngine
-from mmfs.search.build_cache import BuildCache, index_folder
+from mmfs.search.build_cache import _lock
 from mmfs.search.checks import index_differences
+from mmfs.search.edge_bundle import Bundle
 from mmfs.search.engines import engine_of
 from mmfs.search.port import Published
 from mmfs.search.searcher import Searcher
@@ -144,6 +145,106 @@ def test_a_publication_whose_reply_was_lost_counts_as_made(held: MemoryStore, tm
     assert objects.get("x") == b"two"
 
 
+class Dropped(RemoteObjects):
+    """Objects whose next conditional write arrives, and whose reply does not."""
+
+    def swap(self, path: str, data: bytes, *, before: bytes | None) -> bool:
+        super().swap(path, data, before=before)
+        raise StoreError("operation timed out", mend="try again")
+
+
+def test_a_lost_reply_is_looked_up_and_what_cannot_be_looked_up_is_no_refusal(
+    held: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects, put, get = bucket(held), obstore.put, obstore.get
+
+    def arrives(*arguments: object, **options: object) -> None:
+        put(*arguments, **options)  # type: ignore[arg-type]
+        raise OSError("operation timed out")
+
+    def is_lost(*arguments: object, **options: object) -> None:
+        raise OSError("operation timed out")
+
+    monkeypatch.setattr(obstore, "put", arrives)
+    assert objects.swap("x", b"one", before=None)
+    assert objects.swap("x", b"two", before=b"one")
+    monkeypatch.setattr(obstore, "put", is_lost)
+    with pytest.raises(StoreError, match="timed out"):
+        objects.swap("x", b"three", before=b"two")
+    assert bytes(get(held, "x").bytes()) == b"two"
+
+
+def test_a_build_whose_publication_was_not_answered_stays_since_it_may_answer(
+    held: MemoryStore, tmp_path: Path
+) -> None:
+    objects = Dropped("s3://bucket/store")
+    objects._store = held  # type: ignore[assignment]
+    build = make(BucketEdgeEngine(objects, tmp_path / "builder"), "1", range(10))
+    with pytest.raises(StoreError, match="timed out"):
+        build.publish()
+    build.abandon()
+    assert cached(tmp_path / "builder") == set()
+    reader = BucketEdgeEngine(bucket(held), tmp_path / "reader")
+    assert reader.published(SPACE.name) == Published("1", None)
+    assert reader.open(SPACE, "1").count() == 10
+
+
+def test_a_builder_hears_that_another_one_published_and_not_that_bytes_were_lost(
+    held: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever publishes clears away older builds, also one that another machine is sending."""
+    one, other = (BucketEdgeEngine(bucket(held), tmp_path / name) for name in ("one", "other"))
+    sent = other._lost
+
+    def cleared(space: str, bundle: Bundle) -> Iterator[tuple[str, int, int]]:
+        make(one, "2", range(10)).publish()
+        one.remove(space, "1")
+        return sent(space, bundle)
+
+    monkeypatch.setattr(other, "_lost", cleared)
+    build = other.begin(SPACE, "1", base=None)
+    build.upsert(points(range(20)))
+    with pytest.raises(SearchError, match="was published meanwhile"):
+        build.finish()
+    build.abandon()
+    assert {path.split("/")[2] for path in in_bucket(held)} == {"2", "current.json"}
+
+
+def test_a_list_that_is_removed_or_damaged_meanwhile_keeps_nobody_from_clearing_away(
+    published: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = BucketEdgeEngine(bucket(published), tmp_path)
+    found = engine._found
+
+    def with_one_more(space: str) -> tuple[dict[str, int], set[str]]:
+        objects, listed = found(space)
+        return objects, {*listed, "0"}  # listed, and gone when it is read
+
+    bucket(published).put(f"index/{SPACE.name}/2/edge.json", b"{")
+    monkeypatch.setattr(engine, "_found", with_one_more)
+    assert engine.builds(SPACE.name) == ["0", "1", "2"]
+    engine.remove(SPACE.name, "2")
+    assert {path.split("/")[2] for path in in_bucket(published)} == {"1", "current.json"}
+
+
+def test_giving_a_build_up_never_hides_why(held: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = BucketEdgeEngine(bucket(held), tmp_path)
+    build = make(engine, "1", range(10))
+
+    def away(*_: object) -> None:
+        raise StoreError("the bucket is away", mend="try again")
+
+    monkeypatch.setattr(engine, "remove", away)
+    build.abandon()
+    assert cached(tmp_path) == set()
+
+
+def test_a_removed_build_takes_its_description_along(published: MemoryStore, tmp_path: Path) -> None:
+    bucket(published).put(f"index/{SPACE.name}/1/manifest.json", b"{}")
+    BucketEdgeEngine(bucket(published), tmp_path).remove(SPACE.name, "1")
+    assert in_bucket(published) == {f"index/{SPACE.name}/current.json"}
+
+
 def test_bytes_that_changed_in_the_bucket_are_never_opened(published: MemoryStore, tmp_path: Path) -> None:
     name = f"index/{SPACE.name}/1/edge/small"
     data = bytearray(bucket(published).get(name))
@@ -175,6 +276,30 @@ def test_what_the_disk_lost_is_fetched_again(built: tuple[MemoryStore, Path], tm
     assert engine.open(SPACE, "1").count() == 60
 
 
+def test_a_build_begins_with_what_the_disk_lost_and_lets_go_of_what_it_cannot_copy(
+    built: tuple[MemoryStore, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = BucketEdgeEngine(bucket(built[0]), tmp_path)
+    engine.open(SPACE, "1").close()
+    [config] = tmp_path.glob("*/*/1/edge/edge_config.json")
+    config.write_bytes(b"")
+    build = engine.begin(SPACE, "2", base="1")
+    build.upsert(points(range(60, 62)))
+    assert build._process.finish(None, None).shards["000000"].rows == 62  # type: ignore[attr-defined]
+    build.abandon()
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(bucket_engine, "copy_build", full)
+    with pytest.raises(OSError, match="no space"):
+        engine.begin(SPACE, "3", base="1")
+    [directory] = tmp_path.glob("*/*/1")
+    lock = _lock(directory, fcntl.LOCK_EX, waits=False)
+    assert lock is not None, "nobody holds it any more"
+    lock.release()
+
+
 def test_the_newest_build_stays_on_disk_with_those_that_are_read(held: MemoryStore, tmp_path: Path) -> None:
     engine = BucketEdgeEngine(bucket(held), tmp_path)
     make(engine, "1", range(10)).publish()
@@ -185,54 +310,6 @@ def test_the_newest_build_stays_on_disk_with_those_that_are_read(held: MemorySto
     reading.close()
     make(engine, "3", range(30)).publish()
     assert cached(tmp_path) == {"3"}
-
-
-def test_what_dead_processes_left_and_nobody_asked_for_in_a_week_goes(tmp_path: Path) -> None:
-    cache = BuildCache(tmp_path, "s3://bucket/store")
-    old, recent = (tmp_path / "other-store" / "space" / name for name in ("old", "recent"))
-    dead, alive = tmp_path / "other-store" / "space" / ".making-1", cache.making("space")
-    for folder in (old, recent, dead):
-        folder.mkdir(parents=True)
-    for folder in (old, dead, alive.path):
-        os.utime(folder, (time.time() - 8 * 86_400,) * 2)
-    cache.hold("space", "1", lambda _: None).release()
-    assert [path.exists() for path in (old, recent, dead, alive.path)] == [False, True, False, True]
-    cache.drop(alive)
-
-
-def test_readers_at_once_fetch_together_once(tmp_path: Path) -> None:
-    fetched: list[int] = []
-
-    def read(number: int) -> None:
-        def fetch(_: Path) -> None:
-            fetched.append(number)
-            begun.wait(10)
-
-        BuildCache(tmp_path, "s3://bucket/store").hold("space", "1", fetch).release()
-
-    begun = threading.Event()
-    readers = [threading.Thread(target=read, args=(number,)) for number in range(8)]
-    for reader in readers:
-        reader.start()
-    begun.set()
-    for reader in readers:
-        reader.join(20)
-    assert len(fetched) == 1
-
-
-def test_a_folder_that_cannot_be_written_is_named_with_the_setting(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(SearchError, match=r"cannot be written.*MMFS_CACHE__DIR") as caught:
-        BuildCache(tmp_path / "file", "s3://bucket/store").making("space")
-    assert str(tmp_path / "file") in str(caught.value.where)
-
-
-def test_the_folder_is_the_cache_s_or_the_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert index_folder(Settings(cache=CacheConfig(dir=str(tmp_path)))) == tmp_path / "index"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert index_folder(Settings()) == tmp_path / "xdg" / "mmfs" / "index"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert index_folder(Settings()) == Path.home() / ".cache" / "mmfs" / "index"
 
 
 def test_an_index_in_a_bucket_is_built_and_asked_as_any_other(fresh: Store, tmp_path: Path) -> None:
@@ -247,3 +324,30 @@ def test_an_index_in_a_bucket_is_built_and_asked_as_any_other(fresh: Store, tmp_
 def test_a_store_in_a_bucket_has_its_engine_there(tmp_path: Path) -> None:
     store = Store(bucket(MemoryStore()), Settings(cache=CacheConfig(dir=str(tmp_path))), uuid.uuid4())
     assert isinstance(engine_of(store), BucketEdgeEngine)
+
+
+@pytest.mark.parametrize(
+    "how", ["an object is gone", "an object is short", "a byte is another", "edge.json", "manifest.json"]
+)
+def test_a_damaged_build_is_made_anew_by_the_next_run_though_no_row_changed(
+    how: str, fresh: Store, tmp_path: Path
+) -> None:
+    objects, table = bucket(MemoryStore()), "colour_embeddings"
+    build_index(fresh, table, SHARDS, engine=BucketEdgeEngine(objects, tmp_path / "one"))
+    [name] = [info.path for info in objects.list("index") if info.path.endswith("/edge/small")]
+    data = objects.get(name)
+    if how == "an object is gone":
+        objects.delete(name)
+    elif how == "an object is short":
+        objects.put(name, data[:-1])
+    elif how == "a byte is another":
+        middle = len(data) // 2
+        objects.put(name, data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+    else:
+        (fresh.objects if how == "manifest.json" else objects).put(name.replace("edge/small", how), b"{")
+    mended = BucketEdgeEngine(objects, tmp_path / "two")
+    report = build_index(fresh, table, ["000000"], engine=mended)["000000"]
+    assert report.indexed_rows == 23, "shards that were not asked for come back, too"
+    reader = BucketEdgeEngine(objects, tmp_path / "reader")
+    assert [index_differences(fresh, table, shard, engine=reader) for shard in SHARDS] == [[], []]
+    assert build_index(fresh, table, SHARDS, engine=mended)["000000"].build_id == report.build_id

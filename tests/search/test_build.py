@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from mmfs.errors import IntegrityError, MmfsError, SearchError
-from mmfs.search import Hits, build_index, spaces
+from mmfs.search import Hits, build, build_index, spaces
 from mmfs.search.build import LowRecallError, check_build
+from mmfs.search.changes import compare_shard
+from mmfs.search.checks import index_differences
 from mmfs.search.edge_engine import EdgeEngine
 from mmfs.search.lock import space_lock
-from mmfs.search.manifest import Manifest, read_manifest, spaces_of
+from mmfs.search.manifest import (
+    Manifest,
+    read_manifest,
+    read_points_file,
+    remove_unused_points,
+    spaces_of,
+    write_points,
+)
 from mmfs.search.port import BuildStats, ShardDigest
-from mmfs.store import Store
+from mmfs.search.spaces import recorded_fingerprint, shard_source
+from mmfs.store import Objects, Store
 from mmfs.store.faults import arm
-from tests.search.engines import SPACE, engine
+from tests.search.engines import SPACE, engine, points
 from tests.search.world import OtherEmbeddings, media, write_shard
 
 Ask = Callable[..., Hits]
@@ -90,6 +103,75 @@ def test_a_lost_index_or_other_payload_columns_bring_back_every_shard(
     monkeypatch.setitem(spaces._FILTERED, "frames", ("time_s", "is_keyframe", "frame_width"))
     report = build_index(fresh, TABLE, ["000000"], engine=lost)["000000"]
     assert (report.computed, report.indexed_rows) == (10, 23)
+
+
+@pytest.mark.parametrize("lost", ["points", "edge", "edge_config.json"])
+def test_what_the_disk_lost_of_a_published_build_brings_back_every_shard(lost: str, fresh: Store) -> None:
+    build_index(fresh, TABLE, SHARDS)
+    space, before = published(fresh)
+    folder = fresh.objects.local_path(f"index/{space}")
+    assert folder is not None
+    if lost == "points":  # they are read where a shard changed
+        shutil.rmtree(folder / "points-edge")
+        write_shard(fresh, "000000", [media(0, "red", caption="A red ball")])
+    elif lost == "edge":
+        shutil.rmtree(folder / str(before) / "edge")
+    else:
+        (folder / str(before) / "edge" / lost).write_bytes(b"")
+    report = build_index(fresh, TABLE, ["000000"])["000000"]
+    assert published(fresh) == (space, report.build_id)
+    assert report.indexed_rows == (14 if lost == "points" else 23)
+    assert [index_differences(fresh, TABLE, shard) for shard in SHARDS] == [[], []]
+
+
+def test_points_of_a_build_that_another_machine_makes_are_spared(fresh: Store, tmp_path: Path) -> None:
+    """It compares its shards after the published build was named, and before what nobody names is cleared away."""
+    made, written = engine("memory", tmp_path), []
+
+    def compare_elsewhere() -> None:
+        space = build._space(fresh, TABLE, recorded_fingerprint(fresh, TABLE, "000001"), "000001")
+        write_shard(fresh, "000001", [media(10, "red", frames=7)])
+        written.append(compare_shard(fresh, space, shard_source(fresh, space, "000001"), None, engine=made.name))
+
+    with arm("search.after_publish", compare_elsewhere):
+        build_index(fresh, TABLE, SHARDS, engine=made)
+    assert read_points_file(fresh.objects, written[0].points).num_rows == 7
+    day_us = 24 * 3600 * 1_000_000
+    write_shard(fresh, "000001", [media(10, "red", frames=5)])
+    build_index(fresh, TABLE, SHARDS, engine=made, now_us=time.time_ns() // 1000 + 2 * day_us)
+    assert not fresh.objects.exists(written[0].points), "the next day it is cleared away"
+
+
+def test_points_that_are_written_again_are_young_again(fresh: Store) -> None:
+    table = pa.table({"id": pa.array([b"0" * 16], pa.binary(16))})
+    path = write_points(fresh.objects, "colours-f", "edge", "000000", table)
+    on_disk = fresh.objects.local_path(path)
+    assert on_disk is not None
+    os.utime(on_disk, (0, 0))
+    assert write_points(fresh.objects, "colours-f", "edge", "000000", table) == path
+    remove_unused_points(fresh.objects, "colours-f", "edge", [], before_us=1)
+    assert fresh.objects.exists(path)
+
+
+def test_an_interruption_while_publishing_leaves_the_build_that_the_pointer_may_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = EdgeEngine(Objects.open(tmp_path))
+    build = made.begin(SPACE, "1", base=None)
+    build.upsert(points(range(10)))
+    build.finish()
+    publish = made.publish
+
+    def interrupted(space: str, build_id: str) -> None:
+        publish(space, build_id)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(made, "publish", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build.publish()
+    build.abandon()
+    assert made.published(SPACE.name).current == "1"
+    assert made.open(SPACE, "1").count() == 10
 
 
 def test_the_table_tells_build_version_rows_and_digest_of_each_shard(indexed: Store) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
 from mmfs.search.edge_bundle import Bundle, fetch_build, send_build
+from mmfs.search.edge_copy import copy_build
+from mmfs.search.extents import pieces
 from tests.search.engines import bucket
 
 MIB = 1 << 20
@@ -78,3 +82,23 @@ def test_holes_are_neither_sent_nor_written(tmp_path: Path) -> None:
     assert sum(info.size_bytes for info in objects.list("x")) <= 64 << 10
     fetch_build(objects, bundle, tmp_path / "again")
     assert os.stat(tmp_path / "again" / "hollow").st_blocks * 512 <= 64 << 10
+
+
+def test_a_disk_that_cannot_be_read_is_no_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "made", {"hollow": ([(2 * MIB, b"word")], False)})
+    (tmp_path / "staging").mkdir()
+
+    def broken(*_: int) -> int:
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(os, "lseek", broken)
+    with pytest.raises(OSError, match="input/output error"):
+        send_build(bucket(MemoryStore()), "x", tmp_path / "made", tmp_path / "staging", base=None)
+    with pytest.raises(OSError, match="input/output error"):
+        copy_build(tmp_path / "made", tmp_path / "copy")
+
+
+def test_a_file_that_ends_early_is_not_taken_for_whole(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"123")
+    with (tmp_path / "file").open("rb") as file, pytest.raises(EOFError, match="ends 2 bytes before"):
+        list(pieces(file, 1, 4))

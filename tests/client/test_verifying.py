@@ -1,0 +1,95 @@
+"""Verification of the index: each space is opened once, and what cannot be opened is said once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmfs.client.verifying import verify_store
+from mmfs.errors import SearchError
+from mmfs.search import build_index, engines
+from mmfs.search.edge_engine import EdgeEngine
+from mmfs.settings import Settings
+from mmfs.store import Store
+from tests.search.world import media, write_shard
+
+TABLE, SHARDS = "colour_embeddings", [f"{number:06d}" for number in range(5)]
+
+
+class Counted(EdgeEngine):
+    """An engine that counts what is asked of it."""
+
+    asked: list[str]
+
+    def published(self, space: str) -> Any:
+        self.asked.append("published")
+        return super().published(space)
+
+    def open(self, *arguments: Any) -> Any:
+        self.asked.append("open")
+        return super().open(*arguments)
+
+
+class Away(EdgeEngine):
+    """A server that does not answer."""
+
+    def published(self, space: str) -> Any:
+        raise SearchError("the Qdrant server did not answer", mend="start it")
+
+
+@pytest.fixture(scope="module")
+def five(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store of five shards and its index. Read only."""
+    store = Store.open(tmp_path_factory.mktemp("five") / "store", settings=Settings(device="cpu"))
+    for number, shard in enumerate(SHARDS):
+        write_shard(store, shard, [media(number, "red", frames=2)])
+    build_index(store, TABLE, SHARDS)
+    return store
+
+
+def test_a_space_is_opened_once_for_all_of_its_shards(five: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = Counted(five.objects)
+    counted.asked = []
+    monkeypatch.setattr(engines, "engine_of", lambda _: counted)
+    assert verify_store(five, deep=False, index=True).problems == []
+    assert counted.asked == ["published", "open"]
+
+
+def test_an_engine_that_is_away_is_one_problem_of_a_space(five: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "engine_of", lambda store: Away(store.objects))
+    [problem] = verify_store(five, deep=False, index=True).problems
+    assert problem.startswith(f"the index {TABLE}-")
+    assert problem.endswith("cannot be compared: the Qdrant server did not answer; start it")
+
+
+def test_an_engine_that_is_not_installed_is_one_sentence(five: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "qdrant_edge", None)
+    [problem] = verify_store(five, deep=False, index=True).problems
+    assert problem.startswith("no search index can be compared: qdrant-edge-py is not installed")
+    assert "pip install 'mmfs[search]'" in problem
+
+
+def test_a_shard_that_differs_is_named_and_others_are_compared_all_the_same(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", settings=Settings(device="cpu"))
+    for number, shard in enumerate(SHARDS[:3]):
+        write_shard(store, shard, [media(number, "red", frames=2)])
+    build_index(store, TABLE, SHARDS[:3])
+    info = store.tables.commit_info(TABLE, SHARDS[2])
+    store.tables.update(TABLE, SHARDS[2], lambda rows: rows.slice(1), info=info)
+    [file] = [file for file in store.tables.files(TABLE) if file.shard == SHARDS[0]]
+    store.objects.delete(file.path)
+    problems = [p for p in verify_store(store, deep=False, index=True).problems if "index" in p]
+    assert [problem.partition(":")[0] for problem in problems] == [f"shard {SHARDS[0]}", f"shard {SHARDS[2]}"]
+    assert "1 points in the index of colour_embeddings are of rows that are gone" in problems[1]
+    assert "mmfs materialize qdrant_index --all" in problems[1]
+
+
+def test_a_space_without_a_build_is_one_problem(five: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    empty = Counted(Store.open(tmp_path / "other", settings=Settings(device="cpu")).objects)
+    empty.asked = []
+    monkeypatch.setattr(engines, "engine_of", lambda _: empty)
+    [problem] = verify_store(five, deep=False, index=True).problems
+    assert problem.startswith(f"{TABLE} has 10 rows and its index is not published")
