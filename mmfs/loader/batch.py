@@ -147,7 +147,7 @@ class BatchJob:
             if not self._bad:
                 return
         column, why = next(iter(self._bad.values()))
-        mend = "run `mmfs verify --deep`, materialize what is damaged, and pin again"
+        mend = "run `mmfs verify --drop-damaged`, then `mmfs materialize`, and pin again"
         if column.startswith(LIVE):
             mend = "so many in a row mean a broken model or compute method: check its weights and code"
         raise LoaderError(

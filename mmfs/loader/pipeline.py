@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 Made_co = TypeVar("Made_co", covariant=True)
 
 _CLOSE_S = 10.0
-#: What the end of the process waits for the threads of one pipeline.
+#: What the end of the process waits for all threads of all pipelines, together.
 _EXIT_S = 3.0
 
 
@@ -100,16 +100,20 @@ class Pipeline(Generic[Result]):
         """End the threads; what they have not delivered is lost.
 
         Args:
-            patience_s: How long to wait for each thread.
+            patience_s: How long to wait for the threads, together.
         """
+        until_s = time.monotonic() + patience_s
+        self._stop()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, until_s - time.monotonic()))
+        self._entries.clear()
+        self._parts.clear()
+
+    def _stop(self) -> None:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(patience_s)
-        self._entries.clear()
-        self._parts.clear()
 
     def _is_ready(self) -> bool:
         if self._error is not None or self._is_closed:
@@ -165,5 +169,8 @@ _open: WeakSet[Pipeline[Any]] = WeakSet()
 @atexit.register
 def _close_all() -> None:
     """A process may end within an epoch. Threads that are in native code when Python ends would abort it."""
-    for pipeline in list(_open):
-        pipeline.close(_EXIT_S)
+    until_s, pipelines = time.monotonic() + _EXIT_S, list(_open)
+    for pipeline in pipelines:
+        pipeline._stop()
+    for pipeline in pipelines:
+        pipeline.close(max(0.0, until_s - time.monotonic()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -94,3 +96,26 @@ def test_closing_ends_threads_that_wait_for_room_and_callers_that_wait_for_resul
     release.set()
     closing.join(10)
     assert not threads()
+
+
+def test_the_end_of_a_process_waits_once_for_all_threads_of_all_pipelines() -> None:
+    program = """
+import atexit, threading, time
+from mmfs.loader import pipeline
+pipeline._EXIT_S = 0.5
+
+class Blocked:
+    parts = 1
+    def run(self, part):
+        threading.Event().wait()
+    def finish(self):
+        return None
+
+running = [pipeline.Pipeline((Blocked() for _ in range(9)), threads=4, ahead=9) for _ in range(3)]
+atexit.unregister(pipeline._close_all)
+began = time.perf_counter()
+pipeline._close_all()
+print(time.perf_counter() - began, flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert 0.4 < float(done.stdout) < 1.5
