@@ -1,5 +1,5 @@
-# Every target works on a machine with nothing but Python >= 3.11 and make: it creates .venv and installs the locked
-# packages first when they are missing or the lock has changed.
+# Every target but lock and clean works on a machine with nothing but Python >= 3.11 and make: it creates .venv and
+# installs the locked packages first when they are missing or the lock has changed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -51,12 +51,13 @@ check: $(STAMP) ## Lint, formatting, types, import contracts
 ui: $(STAMP) ## Dagster webserver, daemon and code location on http://127.0.0.1:3000
 	@$(BIN)/mmfs ui
 
-bench: $(BENCH_STAMP) ## All benchmarks; results as JSON in benchmarks/results
+bench: $(BENCH_STAMP) ## All benchmarks, also after one failed; results as JSON in benchmarks/results
 	@mkdir -p benchmarks/results
-	@for script in $(filter-out $(LOADER_BENCHES) $(PEER_BENCHES),$(wildcard benchmarks/*.py)); do \
-		$(BIN)/python $$script --json benchmarks/results/$$(basename $$script .py).json || exit 1; done
-	@$(BENCH_VENV)/bin/python benchmarks/loader.py --json benchmarks/results/loader.json
-	@$(BENCH_VENV)/bin/python benchmarks/search_engines.py --json benchmarks/results/search_engines.json
+	@failed=; run() { $$1/bin/python $$2 --json benchmarks/results/$$(basename $$2 .py).json || failed="$$failed $$2"; }; \
+	for script in $(filter-out $(LOADER_BENCHES) $(PEER_BENCHES),$(wildcard benchmarks/*.py)); do \
+		run $(VENV) $$script; done; \
+	for script in benchmarks/loader.py $(PEER_BENCHES); do run $(BENCH_VENV) $$script; done; \
+	test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 # The locked packages and the loader's peers; a peer may ask for older versions of some.
 $(BENCH_STAMP): $(STAMP)

@@ -109,8 +109,8 @@ def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     assert all(str(figures["device"]).startswith(kind) for figures in said), "not every row was computed on the device"
     overlaps = [(one, two) for one, two in combinations(steps, 2) if _overlap(one, two)]
     assert not overlaps, f"two steps had one device at the same time: {overlaps}"
-    found = store.tables.shards(ASSETS[0]) | store.tables.shards(ASSETS[1])
-    assert found == dict.fromkeys(shards, frames)
+    for asset in ASSETS:
+        assert store.tables.shards(asset) == dict.fromkeys(shards, frames), f"rows of {asset} are missing"
     return {
         "shards": len(shards),
         "frames_per_shard": frames,

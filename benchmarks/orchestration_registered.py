@@ -14,6 +14,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -37,7 +38,7 @@ from measuring.ui_queries import required, text, ui_queries
 from mmfs.store.costs import processor_name
 from mmfs_assets.definitions import definitions_for
 from mmfs_assets.planning.plan import make_plan
-from tests.deployment import Deployment, Part, deployed
+from tests.deployment import LOCATION, Deployment, Part, deployed
 from tests.many_shards import ManyShards
 
 QUERY_S, LOAD_S, TICK_S = 0.5, 5.0, 2.0
@@ -65,7 +66,6 @@ _DRY_RUN = """mutation Tick($sensor: SensorSelector!, $cursor: String) {
     ... on PythonError { message stack }
   }
 }"""
-_LOCATION = "mmfs"
 
 
 def main() -> None:
@@ -79,7 +79,9 @@ def main() -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        made = register(ManyShards(Path(folder) / "world", 1), shards, watched_shards=min(shards, 500))
+        world = ManyShards(Path(folder) / "world", 1)
+        watched = min(shards - 1, world.settings().watch_page_files // world.files + 1)  # one page, and a little more
+        made = register(world, shards, watched_shards=watched)
         found = {"seconds_to_make": round(time.perf_counter() - began, 1), **measure(made, repeats)}
     found["load_before"] = round(load, 2)
     print(json.dumps(found, indent=2), table(found["goals"]), sep="\n")
@@ -92,16 +94,16 @@ def measure(made: Registered, repeats: int) -> dict[str, Any]:
     environment = made.world.environment | {"MMFS_WATCH": str(made.watched), "MMFS_WATCH_SETTLE_S": "0"}
     documents = ui_queries(name for names in PAGES.values() for name in names)
     with deployed(made.world.home, environment, "code-server") as parts:
-        load = Times.of(lambda: start(parts, "code-server"), repeats, lambda: 0.0)
-        ready = Times.of(lambda: start(parts, "webserver"), repeats, lambda: 0.0)
+        load = Times.of(lambda: start(parts, "code-server"), repeats, None)  # its process begins within the time
+        ready = Times.of(lambda: start(parts, "webserver"), repeats, None)
         cpu_s = partial(cpu_of, parts, "code-server", "webserver")
         reload_s = Times.of(lambda: reload(parts), repeats, cpu_s)
         queries = {
             page: {name: Times.of(partial(ask, parts, made, documents[name]), repeats, cpu_s) for name in names}
             for page, names in PAGES.items()
         }
-        cursors: list[str | None] = [None]
-        sensor = Times.of(lambda: cursors.append(tick(parts, cursors[-1])), repeats, cpu_s)
+        ticks = [Tick(None, 0)]
+        sensor = Times.of(lambda: ticks.append(tick(parts, ticks[-1].cursor)), repeats, cpu_s)
     with made.world.instance() as instance:
         settings = made.world.settings()
         automation = automation_ticks(instance, made, repeats)
@@ -121,6 +123,7 @@ def measure(made: Registered, repeats: int) -> dict[str, Any]:
         "code_location_reload_s": reload_s.figures(),
         "queries_s": {page: {name: times.figures() for name, times in each.items()} for page, each in queries.items()},
         "sensor_tick_s": sensor.figures(),
+        "sensor_tick_looked_at": [one.looked for one in ticks[1:]],
         "automation_tick_s": automation.figures(),
         "plan_s": plan.figures(),
         "stale_shards": len(stale),
@@ -146,18 +149,25 @@ class Times:
         self.first, self.others = first, others
 
     @classmethod
-    def of(cls, what: Callable[[], object], repeats: int, cpu_s: Callable[[], float] = time.process_time) -> Times:
+    def of(
+        cls, what: Callable[[], object], repeats: int, cpu_s: Callable[[], float] | None = time.process_time
+    ) -> Times:
+        """Measure; ``cpu_s`` tells the processor time so far, None where it cannot be told."""
         return cls(timed(what, cpu_s), [timed(what, cpu_s) for _ in range(repeats)])
 
     @property
     def median(self) -> Spent:
-        return Spent(*(statistics.median(times) for times in zip(*self.others, strict=True)))
+        cpu_s = [spent.cpu_s for spent in self.others if spent.cpu_s is not None]
+        return Spent(
+            statistics.median(spent.wall_s for spent in self.others), statistics.median(cpu_s) if cpu_s else None
+        )
 
-    def figures(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float | None]:
+        median = self.median
         return {
             "first": round(self.first.wall_s, 3),
-            "median": round(self.median.wall_s, 3),
-            "median_cpu": round(self.median.cpu_s, 3),
+            "median": round(median.wall_s, 3),
+            "median_cpu": None if median.cpu_s is None else round(median.cpu_s, 3),
         }
 
     def goal(self, claim: str, bound_s: float) -> dict[str, Any]:
@@ -165,16 +175,23 @@ class Times:
 
 
 class Spent(NamedTuple):
-    """Seconds of a repeat."""
+    """Seconds of a repeat; None: not measured."""
 
     wall_s: float
-    cpu_s: float
+    cpu_s: float | None
 
 
-def timed(what: Callable[[], object], cpu_s: Callable[[], float]) -> Spent:
-    before, began = cpu_s(), time.perf_counter()
+class Tick(NamedTuple):
+    """What a tick of the sensor left: its cursor, and how many entries it looked at."""
+
+    cursor: str | None
+    looked: int
+
+
+def timed(what: Callable[[], object], cpu_s: Callable[[], float] | None) -> Spent:
+    before, began = cpu_s() if cpu_s else 0.0, time.perf_counter()
     what()
-    return Spent(time.perf_counter() - began, cpu_s() - before)
+    return Spent(time.perf_counter() - began, cpu_s() - before if cpu_s else None)
 
 
 def cpu_of(parts: Deployment, *names: Part) -> float:
@@ -201,18 +218,20 @@ def ask(parts: Deployment, made: Registered, document: DocumentNode) -> None:
     parts.graphql(text(document), **{variable: known[variable] for variable in required(document)})
 
 
-def tick(parts: Deployment, cursor: str | None) -> str | None:
-    """One tick of the sensor, as the daemon has it evaluated; its cursor."""
+def tick(parts: Deployment, cursor: str | None) -> Tick:
+    """One tick of the sensor, as the daemon has it evaluated."""
     selector = {
         "repositoryName": "__repository__",
-        "repositoryLocationName": _LOCATION,
+        "repositoryLocationName": LOCATION,
         "sensorName": "new_media",
     }
     found = parts.graphql(_DRY_RUN, sensor=selector, cursor=cursor)["sensorDryRun"]
     assert found["__typename"] == "DryRunInstigationTick", found
     result = found["evaluationResult"]
     assert result["error"] is None, result
-    return result["cursor"]
+    looked = re.search(r"looked at (\d+) entries", result["skipReason"])
+    assert looked, result
+    return Tick(result["cursor"], int(looked[1]))
 
 
 def start(parts: Deployment, part: Part) -> None:
@@ -225,7 +244,7 @@ def reload(parts: Deployment) -> None:
     """What the UI's reload button does: the code server is asked again for all its definitions."""
     found = parts.graphql(
         "mutation Reload($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }",
-        name=_LOCATION,
+        name=LOCATION,
     )
     assert found["reloadRepositoryLocation"]["__typename"] == "WorkspaceLocationEntry", found
 
