@@ -18,7 +18,7 @@ class Leased:
     """A device for one step.
 
     Attributes:
-        name: Its name among those that could be had: ``cuda:1``, ``cpu:0`` for a logical one, ``cpu`` for none,
+        name: What all processes of the machine call it: ``cuda:1``, ``cpu:0`` for a logical one, ``cpu`` for none,
             ``host/cuda:1`` where Ray chose it.
         device: What torch calls it in this process: ``cpu`` or ``cuda:N``.
     """
@@ -31,31 +31,32 @@ class Leased:
 NO_DEVICE = Leased("cpu", "cpu")
 
 
-def candidates(wanted: str, devices: Sequence[str], *, required: bool = False) -> list[str]:
+def candidates(wanted: str, devices: Sequence[str], *, required_by: str | None = None) -> list[str]:
     """The devices that would do; none when the CPU does, which is not leased.
 
     Args:
         wanted: ``auto``, ``cuda``, ``cuda:N`` or ``cpu``.
         devices: Those that may be used (MMFS_GPUS); none: all that torch sees.
-        required: Whether ``auto`` may not fall back to the CPU.
+        required_by: The executor under which ``auto`` may not fall back to the CPU.
 
     Raises:
         SettingsError: There is no such device.
 
-    >>> candidates("auto", ["cuda:0", "cuda:1"])
-    ['cuda:0', 'cuda:1']
-    >>> candidates("cpu", ["cpu:0", "cpu:1"])
+    >>> candidates("auto", ["cpu:0", "cpu:1"])
     ['cpu:0', 'cpu:1']
+    >>> candidates("cpu", [])
+    []
     """
     for device in devices:
         _check(device)
     kind, _, number = wanted.partition(":")
     if wanted == "auto":
-        if not (found := list(devices) or _gpus()) and required:
+        if not (found := list(devices) or _gpus()) and required_by:
             raise SettingsError(
-                "there is no GPU on this machine, and the executor gpu_box wants one",
+                f"torch sees no GPU here, and the executor {required_by} wants one",
                 where="MMFS_EXECUTOR",
-                mend="set MMFS_GPUS=cpu:0 for a logical device, or MMFS_EXECUTOR=local",
+                mend="see that torch is a build for GPUs, set MMFS_GPUS=cpu:0 for a logical device, or "
+                "MMFS_EXECUTOR=local",
             )
         return found
     if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
@@ -85,7 +86,7 @@ def assigned_by_ray(wanted: str, environment: Mapping[str, str] | None = None) -
     True
     """
     variables = os.environ if environment is None else environment
-    visible = [number for number in variables.get("CUDA_VISIBLE_DEVICES", "").split(",") if number]
+    visible = _visible(variables)
     if wanted == "cpu" or "RAY_JOB_CONFIG_JSON_ENV_VAR" not in variables or not visible:
         return None
     name, real = f"{socket.gethostname()}/cuda:{visible[0]}", gpu_count() > 0
@@ -93,6 +94,28 @@ def assigned_by_ray(wanted: str, environment: Mapping[str, str] | None = None) -
         raise SettingsError(f"Ray gave {name}, and torch sees no GPU there", where="MMFS_DEVICE", mend=_MEND)
     # Ray hides all others, so that torch calls the first of them cuda:0 whatever its number.
     return Leased(name, "cuda:0" if real else "cpu")
+
+
+def on_machine(device: str, environment: Mapping[str, str] | None = None) -> str:
+    """What all processes of the machine call a device, whichever GPUs each of them may see.
+
+    Where some of them name GPUs by number and others by UUID, nobody here can tell that two names mean one.
+
+    Args:
+        device: As torch counts the GPUs that this process may see.
+        environment: Variables; default: those of this process.
+
+    >>> on_machine("cuda:0", {"CUDA_VISIBLE_DEVICES": "1,3"}), on_machine("cuda:0", {}), on_machine("cpu:0", {})
+    ('cuda:1', 'cuda:0', 'cpu:0')
+    """
+    kind, _, number = device.partition(":")
+    visible = _visible(os.environ if environment is None else environment)
+    return f"cuda:{visible[int(number)]}" if kind == "cuda" and int(number) < len(visible) else device
+
+
+def _visible(environment: Mapping[str, str]) -> list[str]:
+    """The GPUs that a process may see, by number or UUID; none: all of them, or none."""
+    return [number.strip() for number in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if number.strip()]
 
 
 def _check(device: str) -> None:

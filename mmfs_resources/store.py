@@ -11,9 +11,6 @@ from pydantic import Field
 from mmfs.settings import Settings, load_settings
 from mmfs.store import Store
 
-#: Settings that are no part of a run's configuration: the place is given apart, secrets are read where they are used.
-_NOT_GIVEN = {"store", "qdrant_api_key", "dagster_url", "postgres_url", "webhook_url"}
-
 
 class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Opens the store once a process.
@@ -35,7 +32,7 @@ class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @classmethod
     def of(cls, settings: Settings) -> StoreResource:
         """The resource for these settings; what is secret in them is read from the environment again."""
-        chosen = settings.model_fields_set - _NOT_GIVEN
+        chosen = settings.model_fields_set - {"store"} - Settings.secrets()
         return cls(url=settings.store, given=settings.model_dump(mode="json", include=chosen))
 
     def get(self) -> Store:

@@ -30,6 +30,7 @@ class TrainingLoaderResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         Raises:
             PinError: A column is unknown.
+            NoSampleError: No sample has all of the columns.
         """
         from mmfs.client import FeatureStore
 

@@ -12,7 +12,7 @@ from mmfs.codecs import decode_depth16
 from mmfs.errors import IntegrityError
 from mmfs.features.feature import Feature
 from mmfs.features.inputs import key_strings
-from mmfs.features.status import compare, current_rows
+from mmfs.features.status import compare
 from mmfs.store.problem import EXAMPLES, Problem
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _DECODED_MAPS = 16
 def unmatched_keys(store: Store, feature: Feature, shard: str) -> list[Problem]:
     """Rows that lack a partner: inputs that were neither computed nor quarantined, and rows without an input."""
     work = compare(store, feature, shard)
-    status, current = work.status, current_rows(store, feature, shard)
+    status, current = work.status, work.current
     there = key_strings(current, current.column_names[:-1])
     todo = work.upstream.key_strings.take(pa.array(work.todo))
     missing = todo.filter(pc.invert(pc.is_in(todo, value_set=there))).slice(0, EXAMPLES).to_pylist()

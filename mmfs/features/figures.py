@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Figures = dict[str, float]
 
-#: Columns that are drawn; a table with more is not read in pictures.
+#: Columns that are drawn, of a table with more the first ones.
 _COLUMNS = 24
 #: Vectors whose neighbours are looked for: enough for a mean, and a product of matrices of a few milliseconds.
 _VECTORS = 512

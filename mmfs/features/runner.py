@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mmfs.errors import FeatureError
+from mmfs.errors import CodeChangedError, FeatureError
 from mmfs.features.attempt import BadRow
 from mmfs.features.code.reach import changed_files
 from mmfs.features.committing import commit_rows
@@ -151,10 +151,10 @@ def _require_code_as_imported(feature: Feature) -> None:
     """Refuse to compute by code that is not what the fingerprint says: it was edited under this process.
 
     Raises:
-        FeatureError: A file that the feature reaches changed since this process first looked.
+        CodeChangedError: A file that the feature reaches changed since this process first looked.
     """
     if changed := changed_files(type(feature)):
-        raise FeatureError(
+        raise CodeChangedError(
             f"{changed[0]} changed since this process imported it",
             where=f"feature {feature.spec.table}",
             mend="start the process again, so that rows are computed by the code that their fingerprint names",

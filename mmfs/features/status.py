@@ -31,6 +31,7 @@ class Work:
 
     Attributes:
         upstream: The rows the feature can be computed for.
+        current: Keys and ``fingerprint`` of the rows that are there.
         fingerprints: Today's fingerprint of each of them.
         todo: Positions in ``upstream`` of the rows to compute, in key order.
         failed: Positions of the rows that failed under today's fingerprint.
@@ -38,6 +39,7 @@ class Work:
     """
 
     upstream: Upstream
+    current: pa.Table
     fingerprints: pa.Array
     todo: Positions
     failed: Positions
@@ -82,7 +84,7 @@ def compare(
         gone=int(current.num_rows - present.sum()),
         causes={name: rows for name, rows in causes.items() if rows},
     )
-    return Work(upstream, wanted, np.flatnonzero(todo), np.flatnonzero(failed), status)
+    return Work(upstream, current, wanted, np.flatnonzero(todo), np.flatnonzero(failed), status)
 
 
 def shard_status(store: Store, feature: Feature, shard: str) -> ShardStatus:

@@ -16,18 +16,22 @@ from mmfs.search.checks import index_differences
 from mmfs.settings import Settings
 from mmfs.store import Store
 from mmfs.store.problem import Problem
-from mmfs_assets.assets.qdrant_index import spaces
 from mmfs_assets.assets.shard_checks import ShardCheck, shard_checks
+from mmfs_assets.assets.spaces import spaces
 
 _AGAIN = "The check looks at them again in the next run."
 
 
 def checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """All checks of all assets. None blocks: what is wrong is shown, and the rest goes on."""
+    return [shard_checks(asset, *found) for asset, found in checks_of(settings).items()]
+
+
+def checks_of(settings: Settings) -> dict[str, list[ShardCheck]]:
+    """The checks of each asset over shards."""
     indexed = spaces(settings)
-    return [
-        shard_checks(
-            "raw_media",
+    return {
+        "raw_media": [
             ShardCheck(
                 "every_file_is_accounted_for",
                 "Every listed file is the source of a media, or in quarantine with a reason.",
@@ -43,45 +47,41 @@ def checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
                 quarantine_above,
                 dg.AssetCheckSeverity.WARN,
             ),
-        ),
-        shard_checks(
-            "captions",
+        ],
+        "captions": [
             ShardCheck(
                 "keys_agree",
                 "Every caption is of a media that is there.",
                 f"materialize `captions` for these shards again. {_AGAIN}",
                 captions_of_nothing,
             ),
-        ),
-        shard_checks(
-            "frames",
+        ],
+        "frames": [
             ShardCheck(
                 "keys_agree",
                 "Every picture and video has frames or a row in quarantine, and every frame a media.",
                 f"materialize `frames` for these shards again. {_AGAIN}",
                 unaccounted_pictures,
             ),
-        ),
-        shard_checks(
-            "audio_windows",
+        ],
+        "audio_windows": [
             ShardCheck(
                 "keys_agree",
                 "Every media with sound has windows or a row in quarantine, and every window a media.",
                 f"materialize `audio_windows` for these shards again. {_AGAIN}",
                 unaccounted_sounds,
             ),
-        ),
-        *(shard_checks(spec.table, *feature_checks(spec)) for spec in registered(settings).values()),
-        shard_checks(
-            "qdrant_index",
+        ],
+        **{spec.table: feature_checks(spec) for spec in registered(settings).values()},
+        "qdrant_index": [
             ShardCheck(
                 "index_equals_table",
                 "The published index of every search space holds the rows of its table, each in today's state.",
                 f"materialize `qdrant_index` for these shards again; until then, searches answer as before. {_AGAIN}",
                 lambda store, shard: [one for space in indexed for one in index_differences(store, space, shard)],
             ),
-        ),
-    ]
+        ],
+    }
 
 
 def feature_checks(spec: FeatureSpec) -> list[ShardCheck]:

@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
+from mmfs.errors import NoSampleError
 from mmfs.features.registry import registered
 from mmfs.settings import Settings
 from mmfs.store import Store
@@ -48,7 +49,15 @@ def demo_training_run(settings: Settings) -> list[dg.AssetsDefinition]:
         training: TrainingLoaderResource,
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
         opened = store.get()
-        pin = training.pin(opened, PIN_PREFIX, COLUMNS)
+        try:
+            pin = training.pin(opened, PIN_PREFIX, COLUMNS)
+        except NoSampleError:
+            # A store of clips without captions, say: nothing is wrong, and there is nothing to do until that changes.
+            name = training.pin_name(opened, PIN_PREFIX, COLUMNS)
+            told = f"no sample has all of {', '.join(COLUMNS)}"
+            return dg.MaterializeResult(
+                data_version=dg.DataVersion(name), metadata={"state": told, "pin": name, "samples": 0, "steps": 0}
+            )
         loader = training.load(opened, pin, run=f"demo-{context.run_id[:8]}")
         result = train(loader, steps=config.steps)
         return dg.MaterializeResult(

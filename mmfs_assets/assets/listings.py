@@ -4,6 +4,7 @@ No run makes it: `mmfs ingest` and the new-media sensor write the table, and rep
 turns everything below the shards concerned stale, in the UI and for automation.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ KEY = dg.AssetKey(NAME)
 
 #: Shards up to which the event log is asked for them by name; more are found among all.
 _ASKED_BY_NAME = 500
+#: Under which the instance remembers the file of each shard, and the digest of its rows.
+_REMEMBERED = "mmfs/listings"
 
 ListingEvent = dg.AssetObservation | dg.AssetMaterialization
 
@@ -64,7 +67,7 @@ def listing_events(
         [DATA_VERSION_TAG],
         asset_partitions=wanted if len(wanted) <= _ASKED_BY_NAME else None,
     )
-    digests = store.tables.digests(NAME, wanted)
+    digests = _digests(instance, store, wanted)
     changed = {
         shard: digest for shard, digest in digests.items() if known.get(shard, {}).get(DATA_VERSION_TAG) != digest
     }
@@ -85,6 +88,20 @@ def report_listings(instance: dg.DagsterInstance, store: Store, shards: Sequence
     """Tell Dagster what changed in the listings of shards; default: of all."""
     for event in listing_events(instance, store, shards):
         instance.report_runless_asset_event(event)
+
+
+def _digests(instance: dg.DagsterInstance, store: Store, shards: Sequence[str]) -> dict[str, str]:
+    """Content digests of shards. Names of files say their content, and the instance remembers what was read of each."""
+    files = {file.shard: file.path for file in store.tables.files(NAME)}
+    storage = instance.daemon_cursor_storage
+    remembered = json.loads(storage.get_cursor_values({_REMEMBERED}).get(_REMEMBERED) or "{}")
+    found = {shard: digest for shard, (path, digest) in remembered.items() if files.get(shard) == path}
+    new = store.tables.digests(NAME, [shard for shard in shards if shard not in found])
+    if new:
+        found |= new
+        kept = {shard: (files[shard], digest) for shard, digest in found.items() if shard in files}
+        storage.set_cursor_values({_REMEMBERED: json.dumps(kept)})
+    return {shard: found[shard] for shard in shards}
 
 
 def _figures(store: Store, shards: Sequence[str]) -> dict[str, dict[str, int]]:

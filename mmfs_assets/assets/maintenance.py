@@ -7,6 +7,7 @@ from pydantic import Field
 from mmfs.client import FeatureStore
 from mmfs.store import Store
 from mmfs_assets.assets.upkeep import Upkeep, upkeep_asset
+from mmfs_assets.execution.waiting import in_process_executor
 
 COMPACTION, VACUUM, VERIFICATION = "compaction", "vacuum", "verification"
 
@@ -71,7 +72,7 @@ def maintenance_job() -> UnresolvedAssetJobDefinition:
         "maintenance",
         selection=[COMPACTION, VACUUM, VERIFICATION],
         description="Compact, vacuum and verify the whole store.",
-        executor_def=dg.in_process_executor,
+        executor_def=in_process_executor,
     )
 
 

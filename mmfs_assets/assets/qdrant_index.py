@@ -4,27 +4,16 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from mmfs.features.registry import registered
-from mmfs.schemas import BASE_TABLES, GRAIN_TABLES
+from mmfs.schemas import BASE_TABLES
 from mmfs.search.build import build_index
 from mmfs.search.figures import index_figures
 from mmfs.settings import Settings
 from mmfs_assets.assets.descriptions import described
 from mmfs_assets.assets.shard_asset import shard_asset
+from mmfs_assets.assets.spaces import read_tables, spaces
 from mmfs_assets.steps.outcome import Outcome
 from mmfs_assets.steps.per_shard import Results, all_shards
 from mmfs_resources import QdrantResource, StoreResource
-
-
-def spaces(settings: Settings) -> list[str]:
-    """The embedding tables that can be searched."""
-    return [spec.table for spec in registered(settings).values() if spec.space]
-
-
-def read_tables(settings: Settings) -> list[str]:
-    """The tables whose rows decide what the index holds: embeddings, and what they can be filtered by."""
-    specs = [spec for spec in registered(settings).values() if spec.space]
-    return [*spaces(settings), *dict.fromkeys(["raw_media", *(GRAIN_TABLES[spec.grain] for spec in specs)])]
 
 
 def qdrant_index(settings: Settings) -> dg.AssetsDefinition:

@@ -4,7 +4,7 @@ A check looks at the shards of its run, and again at those that failed the last 
 mended. Run by itself, it looks at all shards that are materialized; what is missing is not wrong.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,12 +66,13 @@ def shard_checks(asset: str, *checks: ShardCheck) -> dg.AssetChecksDefinition:
         for check in checks:
             check_key = dg.AssetCheckKey(key, check.name)
             if check_key in context.selected_asset_check_keys:
-                yield _result(check_key, check, opened, _shards(context, opened, check_key))
+                yield look_at(check_key, check, opened, _shards(context, opened, check_key))
 
     return run_checks
 
 
-def _result(key: dg.AssetCheckKey, check: ShardCheck, store: Store, shards: list[str]) -> dg.AssetCheckResult:
+def look_at(key: dg.AssetCheckKey, check: ShardCheck, store: Store, shards: Sequence[str]) -> dg.AssetCheckResult:
+    """What one check finds in these shards."""
     found = {shard: problems for shard in shards if (problems := _problems(check, store, shard))}
     figures: dict[str, Any] = {"shards": len(shards), "shards_failing": len(found)}
     if not found:
@@ -79,7 +80,7 @@ def _result(key: dg.AssetCheckKey, check: ShardCheck, store: Store, shards: list
             asset_key=key.asset_key,
             check_name=key.name,
             passed=True,
-            description=f"holds in {_counted(len(shards))}",
+            description=f"holds in {counted(len(shards))}",
             metadata=figures,
         )
     return dg.AssetCheckResult(
@@ -87,7 +88,7 @@ def _result(key: dg.AssetCheckKey, check: ShardCheck, store: Store, shards: list
         check_name=key.name,
         passed=False,
         severity=check.severity,
-        description=f"{len(found)} of {_counted(len(shards))} fail. {_said(found)}. Mend: {check.mend}",
+        description=f"{len(found)} of {counted(len(shards))} fail. {_said(found)}. Mend: {check.mend}",
         metadata={**figures, "problems": _table(found), _FAILING: list(found)},
     )
 
@@ -119,7 +120,8 @@ def _table(found: Mapping[str, list[Problem]]) -> dg.TableMetadataValue:
     return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], dg.TableSchema(_COLUMNS))
 
 
-def _counted(shards: int) -> str:
+def counted(shards: int) -> str:
+    """A number of shards in words."""
     return f"{shards} shard" if shards == 1 else f"{shards} shards"
 
 
@@ -131,14 +133,20 @@ def _shards(context: dg.AssetCheckExecutionContext, store: Store, key: dg.AssetC
         of_run = list(context.partition_keys)
     else:
         return sorted(set(shards_of(store)) & context.instance.get_materialized_partitions(key.asset_key))
-    return sorted({*of_run, *_failed_before(context.instance, key)})
+    return sorted({*of_run, *failed_before(context.instance, key)})
 
 
-def _failed_before(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> list[str]:
+def failed_before(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> list[str]:
+    """The shards that failed a check the last time."""
+    event = last_evaluation(instance, key)
+    known = event.metadata.get(_FAILING) if event else None
+    return [str(shard) for shard in known.value] if known and isinstance(known.value, list) else []
+
+
+def last_evaluation(instance: dg.DagsterInstance, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation | None:
+    """What a check found the last time."""
     for record in instance.event_log_storage.get_asset_check_execution_history(
         key, limit=1, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
     ):
-        event = record.event.dagster_event if record.event else None
-        known = event.asset_check_evaluation_data.metadata.get(_FAILING) if event else None
-        return [str(shard) for shard in known.value] if known and isinstance(known.value, list) else []
-    return []
+        return record.evaluation
+    return None

@@ -13,6 +13,7 @@ from mmfs_assets.assets.shard_asset import OWNERS
 from mmfs_resources import StoreResource
 
 GROUP = "operations"
+Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
 #: Problems in the one line that lists of checks show, and in the metadata below it.
 _SAID, _LISTED = 3, 100
 
@@ -43,6 +44,7 @@ def upkeep_asset(
     """An asset without inputs, so that one part that fails keeps no other from running.
 
     The run fails when the check does: a check alone turns red where somebody looks, a failed run tells its hooks.
+    Work that found something wrong was done, and is a materialization; work that could not be done is none.
 
     Args:
         work: Does it, with the configuration.
@@ -65,13 +67,15 @@ def upkeep_asset(
         config_schema=schema,
         op_tags={"dagster/priority": str(priority)},
     )
-    def run(context: dg.AssetExecutionContext, store: StoreResource) -> Iterator[dg.MaterializeResult[Any]]:
+    def run(context: dg.AssetExecutionContext, store: StoreResource) -> Iterator[Result]:
         given = (config or dg.Config)(**context.op_execution_context.op_config)
         try:
             with committing_as(context.run_id):
                 done = work(store.get(), given)
         except MmfsError as error:
-            done = Upkeep({}, [str(error)])
+            # Nothing was done: without a materialization, the freshness of the last good one goes on to end.
+            yield _result(check, [str(error)])
+            raise dg.Failure(f"{name}: {error}", allow_retries=False) from error
         problems = done.problems
         yield dg.MaterializeResult(
             metadata={**done.figures, "problems": len(problems)},

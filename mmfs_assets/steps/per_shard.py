@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import dagster as dg
 
-from mmfs.errors import MissingExtraError, ModelError, SettingsError
+from mmfs.errors import CodeChangedError, MissingExtraError, ModelError, SettingsError
 from mmfs.store import Store
 from mmfs.store.origin import committing_as
 from mmfs_assets.steps.outcome import Outcome, Report
@@ -21,7 +21,7 @@ from mmfs_assets.steps.shard_step import Extra, Results, ShardStep
 __all__ = ["Extra", "Results", "all_shards", "per_shard"]
 
 #: What would fail every other shard in the same way.
-_HOPELESS = (ModelError, SettingsError, MissingExtraError)
+_HOPELESS = (ModelError, SettingsError, MissingExtraError, CodeChangedError)
 
 
 def per_shard(

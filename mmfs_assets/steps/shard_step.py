@@ -15,6 +15,7 @@ from mmfs_assets.planning.last_events import LastEvent, last_events
 from mmfs_assets.steps.code_guard import check_code
 from mmfs_assets.steps.data_versions import DataVersions
 from mmfs_assets.steps.inputs import CONTENT, INPUTS, STATE, Contents
+from mmfs_assets.steps.left_out_checks import conclude_checks
 from mmfs_assets.steps.metadata import outcome_metadata, rows_metadata, table_metadata
 from mmfs_assets.steps.outcome import Outcome, in_total
 from mmfs_assets.steps.provenance import Provenance
@@ -77,6 +78,10 @@ class ShardStep:
         versions = DataVersions.of(found, self.last)
         if failed:
             self._log(versions.each, metadata)
+            try:
+                conclude_checks(self.context, self.store, done, failed)
+            except Exception:  # what a check breaks on must not hide which shards failed, and why
+                self.context.log.error("checks that are left out could not be concluded", exc_info=True)
             raise dg.Failure(
                 f"{len(failed)} of {len(failed) + len(done)} shards of {self.asset} failed: "
                 + "; ".join(f"{', '.join(shards)} ({error})" for error, shards in _by_error(failed).items()),

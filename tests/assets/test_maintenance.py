@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import dagster as dg
 import pytest
 
+from mmfs.errors import StoreError
 from mmfs_assets.assets.maintenance import COMPACTION, VACUUM, VERIFICATION, maintenance_assets
 from mmfs_assets.definitions import definitions_for
 from tests.assets.conftest import World
@@ -92,6 +94,17 @@ def test_a_part_that_fails_says_what_is_wrong_and_the_others_run(done: World) ->
         assert check.severity == dg.AssetCheckSeverity.ERROR
     assert pack in str(checks(result)[VERIFICATION].description)
     assert figures(result, VERIFICATION)["problems"] >= 2
+
+
+def test_a_part_that_could_not_work_is_no_materialization(done: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = StoreError("the bucket does not answer", mend="wait until it does")
+    monkeypatch.setattr("mmfs.store.Store.compact", Mock(side_effect=away))
+    result = maintain(done)
+    assert not result.success
+    assert result.asset_materializations_for_node(COMPACTION) == []
+    assert not checks(result)[COMPACTION].passed
+    assert checks(result)[COMPACTION].description == str(away)
+    assert len(result.asset_materializations_for_node(VERIFICATION)) == 1
 
 
 def test_flipped_bits_are_found_when_verification_is_deep(done: World) -> None:

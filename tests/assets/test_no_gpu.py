@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -9,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mmfs.cli.app import app
+from mmfs.client import FeatureStore
 from mmfs.features.device import gpu_count
 from mmfs_assets.planning.materialize import materialize
 from tests.assets.conftest import World
@@ -20,7 +22,7 @@ LACKS_GPU = pytest.mark.skipif(gpu_count() > 0, reason="there is a GPU here")
     ("changed", "said"),
     [
         ({"device": "cuda"}, "there is no device cuda: torch sees 0 GPUs here [MMFS_DEVICE]; set MMFS_DEVICE=auto or"),
-        ({"device": "auto", "executor": "gpu_box"}, "gpu_box wants one [MMFS_EXECUTOR]; set MMFS_GPUS=cpu:0"),
+        ({"device": "auto", "executor": "gpu_box"}, "the executor gpu_box wants one [MMFS_EXECUTOR]; see that torch"),
     ],
     ids=["asked for by name", "a box"],
 )
@@ -44,6 +46,20 @@ def test_the_run_says_it_once_and_computes_nothing(fresh: World, changed: dict[s
     assert told is not None
     assert told.description == text
     assert fresh.store.tables.names() == before
+
+
+@LACKS_GPU
+def test_what_stands_above_the_model_is_kept_in_a_store_that_was_only_listed(ingested: World, tmp_path: Path) -> None:
+    world = World(tmp_path / "world", ingested.models)
+    world.root.mkdir()
+    FeatureStore(world.store).ingest([world.media])
+    settings = world.settings.model_copy(update={"device": "cuda"})
+    with world.instance() as instance:
+        done = materialize(settings, instance, assets=["raw_media", "frames", "depth_maps"])
+    [[text]] = done.failures.values()
+    assert "there is no device cuda" in text
+    assert sum(world.store.tables.shards("frames").values()) == 5
+    assert "depth_maps" not in world.store.tables
 
 
 @LACKS_GPU

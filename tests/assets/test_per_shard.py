@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from unittest.mock import MagicMock, Mock
+
+import dagster as dg
+import pytest
+
 from mmfs.client import FeatureStore
+from mmfs.errors import CodeChangedError, MmfsError, ModelError
 from mmfs.store import Store
+from mmfs_assets.definitions import definitions_for
+from mmfs_assets.steps.per_shard import per_shard
+from mmfs_assets.steps.shard_step import ShardStep
 from tests.assets.conftest import SHARDS, World
 
 
@@ -19,6 +28,21 @@ def _say(world: World, text: str) -> None:
     """Another caption for the first picture of shard 000001."""
     (world.media / "2.txt").write_text(text)
     FeatureStore(world.store).ingest([world.media])
+
+
+def _checks(world: World, assets: list[str]) -> dict[tuple[str, str], tuple[str, str, str | None]]:
+    """By asset and check: status, severity, and words. What has no words was not executed, and is drawn as failed."""
+    graph = definitions_for(world.settings).resolve_asset_graph()
+    keys = sorted(graph.get_check_keys_for_assets({dg.AssetKey(asset) for asset in assets}))
+    with world.instance() as instance:
+        found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+        told = {key: found[key].evaluation for key in keys}
+        assert all(isinstance(said, dg.AssetCheckEvaluation) for said in told.values()), "executed, or said why not"
+    return {
+        (key.asset_key.to_user_string(), key.name): (found[key].status.value, said.severity.value, said.description)
+        for key, said in told.items()
+        if said
+    }
 
 
 def test_a_data_version_changes_with_the_content_of_its_own_shard_and_only_then(done: World) -> None:
@@ -76,6 +100,59 @@ def test_a_bad_shard_is_named_and_the_others_are_kept_and_only_it_runs_again(fre
     assert second.failures == {}
     assert [run.shards for run in second.planned] == [("000001",)]
     assert set(store.tables.shards("clip_embeddings")) == {"000000", "000001", "000002"}
+
+
+def test_checks_of_a_run_whose_shard_failed_say_what_was_looked_at(fresh: World) -> None:
+    pack = fresh.store.objects.local_path(_pack_of(fresh.store, "000001"))
+    assert pack is not None
+    whole = pack.read_bytes()
+    pack.write_bytes(whole[:600] + bytes(byte ^ 0xFF for byte in whole[600:700]) + whole[700:])
+    assets = ["clip_embeddings", "prompt_scores"]
+    assert not fresh.run(assets, "000000", "000002").success
+    found = _checks(fresh, assets)
+    assert {key for key in found if key[0] == "clip_embeddings"} == {
+        ("clip_embeddings", name) for name in ("keys_agree", "numbers_are_finite", "vectors_are_sound")
+    }
+    for (asset, _), (status, severity, text) in found.items():
+        if asset == "clip_embeddings":
+            assert (status, text) == ("SUCCEEDED", "not looked at: 1 shard that failed; holds in 2 shards")
+        else:
+            assert (status, severity) == ("FAILED", "WARN")
+            assert text == "not looked at: 1 shard of clip_embeddings failed; before: never"
+
+    pack.write_bytes(whole)
+    assert fresh.run(assets, "000000", "000002").success
+    assert {(status, text) for status, _, text in _checks(fresh, assets).values()} == {
+        ("SUCCEEDED", "holds in 3 shards")
+    }
+
+    # A run that fails in all of its shards leaves the checks as they were.
+    fresh.store.tables.update("clip_embeddings", "000001", lambda rows: rows.slice(0, 0))
+    pack.write_bytes(whole[:600] + bytes(byte ^ 0xFF for byte in whole[600:700]) + whole[700:])
+    for _ in range(2):
+        assert not fresh.run(assets, "000001").success
+        assert {(status, text) for status, _, text in _checks(fresh, assets).values()} == {
+            ("SUCCEEDED", "not looked at: 1 shard of clip_embeddings failed; before: holds in 3 shards")
+        }
+
+
+def test_a_check_that_breaks_does_not_hide_which_shards_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmfs_assets.steps.shard_step.conclude_checks", Mock(side_effect=ValueError("a bug")))
+    step = ShardStep(MagicMock(), MagicMock(), "captions", ["000000"], {}, {}, MagicMock(), {})
+    with pytest.raises(dg.Failure) as raised:
+        list(step.conclude({}, {"000000": "odd"}, None))
+    assert raised.value.description == "1 of 1 shards of captions failed: 000000 (odd)"
+
+
+@pytest.mark.parametrize("error", [CodeChangedError("edited", mend="start again"), ModelError("gone", mend="get it")])
+def test_what_fails_every_shard_alike_is_tried_once(error: MmfsError, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, work = MagicMock(shards=SHARDS), Mock(side_effect=error)
+    monkeypatch.setattr(ShardStep, "begin", Mock(return_value=step))
+    list(per_shard(MagicMock(run_id="a"), MagicMock(), work))
+    assert work.call_count == 1
+    [(done, failed, _), _] = step.conclude.call_args
+    not_tried = dict.fromkeys(SHARDS[1:], "not tried after shard 000000 failed")
+    assert (done, failed) == ({}, {"000000": f"{type(error).__name__}: {error}", **not_tried})
 
 
 def test_a_second_run_computes_nothing_and_says_so(done: World) -> None:

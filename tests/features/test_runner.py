@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mmfs.codecs import decode_depth16, decode_jpeg, encode_jpeg
-from mmfs.errors import FeatureError
+from mmfs.errors import CodeChangedError, FeatureError
 from mmfs.features.clip import ClipEmbeddings
 from mmfs.features.depth import DepthMaps
 from mmfs.features.feature import Blob, Feature, Scalar, Text, Vector, feature
@@ -62,6 +62,16 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> type[Probe]:
 
 def quarantined(store: Store) -> dict[str, dict[str, Any]]:
     return {row["uri"]: row for row in store.tables.read("quarantine").to_pylist()}
+
+
+def test_nothing_is_computed_by_code_that_was_edited_meanwhile(
+    store: Store, frames: Callable[..., None], probe: type[Probe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames(range(2), sizes=SIZES)
+    monkeypatch.setattr("mmfs.features.runner.changed_files", lambda _: ["lab/probe.py"])
+    with pytest.raises(CodeChangedError, match=r"lab/probe\.py changed since this process imported it"):
+        run_feature(store, probe(), SHARD)
+    assert probe.seen == []
 
 
 def test_vectors_of_all_frames_are_stored_unit_length(store: Store, frames: Callable[..., None]) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from subprocess import PIPE
+from typing import Literal
+from unittest.mock import Mock
 
 import pytest
 
@@ -121,12 +125,63 @@ def test_a_lock_file_is_never_followed_elsewhere(lease: GpuLeaseResource, tmp_pa
     assert precious.read_text() == "keep"
 
 
-def test_a_box_wants_a_device_and_a_laptop_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("executor", ["gpu_box", "k8s"])
+def test_a_box_and_a_pod_want_a_device_and_a_laptop_does_without(
+    executor: Literal["gpu_box", "k8s"], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mmfs_resources.devices.gpu_count", lambda: 0)
     with GpuLeaseResource.of(Settings()).lease("auto") as device:
         assert device.name == "cpu"
     with (
-        pytest.raises(SettingsError, match=r"there is no GPU on this machine.*MMFS_EXECUTOR.*MMFS_GPUS=cpu:0"),
-        GpuLeaseResource.of(Settings(executor="gpu_box")).lease("auto"),
+        pytest.raises(SettingsError, match=rf"the executor {executor} wants one .*MMFS_EXECUTOR.*MMFS_GPUS=cpu:0"),
+        GpuLeaseResource.of(Settings(executor=executor)).lease("auto"),
     ):
         pass
+
+
+def test_a_lease_does_without_the_name_of_its_holder_where_the_disk_is_full(
+    lease: GpuLeaseResource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.pwrite", Mock(side_effect=OSError(errno.ENOSPC, "no space left")))
+    for _ in range(2):
+        with lease.lease("auto") as first, lease.lease("auto") as second:
+            assert {first.name, second.name} == {"cpu:0", "cpu:1"}
+    with lease.lease("cpu"), lease.lease("cpu"), pytest.raises(SettingsError, match="has not said its name"):
+        lease.lease("cpu").__enter__()
+
+
+def test_a_lease_ends_also_when_it_fails_just_after_the_lock_was_taken(tmp_path: Path) -> None:
+    lease = GpuLeaseResource(devices=["cpu:0"], directory=str(tmp_path), timeout_s=60)
+    with ExitStack() as holder:
+        holder.enter_context(lease.lease("cpu"))
+
+        def say(text: str) -> None:
+            holder.close()
+            if text.startswith("got"):
+                raise RuntimeError("the log is gone")
+
+        with pytest.raises(RuntimeError, match="the log is gone"), lease.lease("cpu", say=say):
+            pass
+    with GpuLeaseResource(devices=["cpu:0"], directory=str(tmp_path), timeout_s=0.01).lease("cpu") as again:
+        assert again.name == "cpu:0"
+
+
+def test_a_file_that_cannot_be_locked_is_closed(lease: GpuLeaseResource, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fcntl.flock", Mock(side_effect=OSError(errno.ENOLCK, "no locks left")))
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="no locks left"), lease.lease("auto"):
+        pass
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_processes_that_see_other_gpus_wait_for_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmfs_resources.devices.gpu_count", lambda: 2)
+    lease = GpuLeaseResource(directory=str(tmp_path), timeout_s=0.01)
+    with lease.lease("cuda:1") as held:
+        assert held == Leased("cuda:1", "cuda:1")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+        monkeypatch.setattr("mmfs_resources.devices.gpu_count", lambda: 1)
+        with pytest.raises(SettingsError, match="no device of cuda:1 became free"), lease.lease("cuda"):
+            pass
+    with lease.lease("cuda") as same:
+        assert same == Leased("cuda:1", "cuda:0"), "torch counts what it sees"
