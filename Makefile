@@ -72,7 +72,7 @@ demo-models: $(STAMP) ## Train the small demo models that ship in mmfs/models
 
 screenshots: $(STAMP) ## Take the pictures of the Dagster UI in docs/images again; needs a Chromium
 	@test -x $(DOCS_VENV)/bin/python || $(PYTHON) -m venv --without-pip $(DOCS_VENV)
-	@VIRTUAL_ENV=$(CURDIR)/$(DOCS_VENV) $(UV) pip install --quiet playwright pillow
+	@VIRTUAL_ENV=$(CURDIR)/$(DOCS_VENV) $(UV) pip install --quiet playwright==1.65.2 pillow==13.0.0
 	@$(DOCS_VENV)/bin/python docs/screenshots.py
 
 lock: ## Resolve the dependencies again: versions and hashes, no URLs

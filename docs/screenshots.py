@@ -1,9 +1,10 @@
 """Take the pictures in docs/images: make a store with something missing, failed and damaged, and look at it in the UI.
 
-``make screenshots`` does it all: it needs a Chromium, and installs what drives it. By hand::
+``make screenshots`` does it all: it needs a Chromium (the one in ``PATH``, or that of ``CHROMIUM=/path/to/it``), and
+installs what drives it. By hand::
 
     pip install playwright pillow
-    python docs/screenshots.py --chromium /usr/bin/chromium
+    python docs/screenshots.py --chromium /path/to/chromium
 
 Nothing is written but a temporary directory and the pictures.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -24,14 +26,11 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from PIL import Image
 from playwright.sync_api import FloatRect, Page, sync_playwright
 
 HERE = Path(__file__).resolve().parent
-#: Groups of the lineage that are opened; the others stand as one box each.
-GROUPS = ("media", "features")
 #: Shards that `mmfs demo` fills, and those that come after.
 FIRST, LATER = 200, 90
 FILES_A_SHARD = 10
@@ -110,7 +109,8 @@ class Place:
 def main() -> None:
     """Make the situations, take the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    parser.add_argument("--chromium", default=found, required=not found, help="Default: $CHROMIUM, else that in PATH.")
     parser.add_argument("--port", type=int, default=3911)
     parser.add_argument("--out", type=Path, default=HERE / "images")
     parser.add_argument("--commands", type=Path, default=HERE.parent / ".venv" / "bin", help="Where mmfs is installed.")
@@ -125,11 +125,12 @@ def main() -> None:
 
         finished(place)
         with place.ui():
-            lineage(page(2600, 2600), place, chosen.out)
+            lineage(page(2200, 1600), place, chosen.out)
             grown(place)
-            backfill(page(1700, 800), place, chosen.out)
+            backfill(page(1700, 620), place, chosen.out)
+            partitions(page(1700, 1100), place, chosen.out)
             assets(page, place, chosen.out)
-            failing_check(page(1700, 1100), place, chosen.out)
+            failing_check(page(1700, 985), place, chosen.out)
         with place.ui(MMFS_WATCH=str(place.root / "watched"), MMFS_WATCH_SETTLE_S="0", MMFS_WATCH_EVERY_S="10"):
             automation(page(1700, 1000), place, chosen.out)
 
@@ -160,16 +161,12 @@ def damage(place: Place, table: str, shard: str) -> None:
 
 
 def lineage(page: Page, place: Place, out: Path) -> None:
-    """The whole graph."""
-    opened = quote(",".join(f"global@global:{group}" for group in GROUPS))
-    show(page, f"{place.url}/asset-groups?expanded={opened}", "Materialize all")
-    for _ in range(7):  # until all groups are in sight
-        page.locator('[aria-label="zoom_out"]').click()
-        page.wait_for_timeout(300)
+    """From the listed files to a training run: what stands above and below the frames."""
+    show(page, f"{place.url}/assets/frames?view=lineage&lineageScope=neighbors&lineageDepth=9", "demo_training_run")
     page.wait_for_timeout(15_000)  # statuses arrive after the graph
     nodes = page.locator("svg foreignObject")
     boxes = nodes.evaluate_all("all => all.map(one => one.getBoundingClientRect().toJSON())")
-    left, top = (max(0, min(box[side] for box in boxes) - _MARGIN) for side in ("left", "top"))
+    left, top = (min(box[side] for box in boxes) - _MARGIN for side in ("left", "top"))
     right, bottom = (max(box[side] for box in boxes) + _MARGIN for side in ("right", "bottom"))
     save(page, out / "lineage.png", clip={"x": left, "y": top, "width": right - left, "height": bottom - top})
 
@@ -198,21 +195,38 @@ def backfill(page: Page, place: Place, out: Path) -> None:
     save(page, out / "backfill.png")
 
 
+def partitions(page: Page, place: Place, out: Path) -> None:
+    """The state of every shard of every asset."""
+    [repository] = place.graphql(_REPOSITORIES)["repositoriesOrError"]["nodes"]
+    location = repository["location"]["name"]
+    show(page, f"{place.url}/locations/{location}/jobs/__ASSET_JOB/partitions", "Missing partitions")
+    page.get_by_role("button", name="Show per-asset status").click()
+    page.get_by_text("frame_quality").first.wait_for(timeout=_PATIENCE_MS)
+    page.evaluate("document.activeElement.blur()")
+    page.mouse.move(1, 1)  # so that the button does not look pressed
+    page.wait_for_timeout(4000)
+    below = page.get_by_text("Run duration").bounding_box()
+    assert below is not None
+    save(page, out / "partitions.png", clip={"x": 0, "y": 0, "width": 1700, "height": below["y"] - _MARGIN})
+
+
 def assets(page: Callable[[int, int], Page], place: Place, out: Path) -> None:
-    """The pages of an asset: what it is, plots over shards, the state of every shard, one shard, its pictures."""
+    """The pages of an asset: what it is, plots over shards, one shard, its pictures."""
     view = f"{place.url}/assets/frame_quality?view=overview"
     save(show(page(1700, 1500), view, "A row", "Part of the key.", "rows_per_s"), out / "asset.png")
-    plots = show(page(1700, 1500), view, "A row")
+    plots = show(page(1700, 1308), view, "A row")  # four whole rows of plots
     plots.get_by_text("Plots", exact=True).first.click()
-    plots.get_by_text("mean_brightness").first.scroll_into_view_if_needed(timeout=_PATIENCE_MS)
-    plots.wait_for_timeout(2000)
+    plots.get_by_text("device_busy_share").first.evaluate(
+        "title => {title.style.scrollMarginTop = '16px'; title.scrollIntoView({block: 'start'})}"
+    )
+    plots.wait_for_timeout(4000)
     save(plots, out / "plots.png")
-    view = f"{place.url}/assets/clip_embeddings?view=partitions"
-    save(show(page(1700, 1000), f"{view}&partition={DAMAGED:06d}", "Failed (1)", "Missing ("), out / "partitions.png")
-    save(show(page(1700, 1300), f"{view}&partition=000003", "vector_spread"), out / "feature-run.png")
+    view = f"{place.url}/assets/clip_embeddings?view=partitions&partition=000003"
+    save(show(page(1700, 1300), view, "vector_spread"), out / "feature-run.png")
     for asset in ("frames", "depth_maps"):
         sheet = show(page(1700, 1000), f"{place.url}/assets/{asset}?view=partitions&partition=000003", "Show Markdown")
         sheet.get_by_text("Show Markdown").first.click()
+        sheet.mouse.move(1, 1)  # so that no button looks pressed
         sheet.wait_for_timeout(2000)
         save(sheet, out / f"{asset}-contact-sheet.png")
 
@@ -264,6 +278,7 @@ def automation(page: Page, place: Place, out: Path) -> None:
         "Materializes shards",
         "materializations requested",
     )
+    page.get_by_text("Evaluating").first.wait_for(state="hidden", timeout=_PATIENCE_MS)
     save(page, out / "automation.png")
 
 
@@ -272,6 +287,7 @@ def show(page: Page, url: str, *texts: str) -> Page:
     page.goto(url, wait_until="domcontentloaded", timeout=_PATIENCE_MS)
     for text in texts:
         page.get_by_text(text).first.wait_for(timeout=_PATIENCE_MS)
+    page.wait_for_load_state("networkidle", timeout=_PATIENCE_MS)
     page.wait_for_timeout(4000)  # icons and bars come after the texts
     return page
 
@@ -280,10 +296,12 @@ def save(page: Page, path: Path, *, clip: FloatRect | None = None) -> None:
     """Write a picture of at most 300 KB, of as many colours as go into it."""
     picture = Image.open(BytesIO(page.screenshot(clip=clip))).convert("RGB")
     page.close()
+    picture.save(path, optimize=True)
     for colours in (256, 128, 64, 32):
-        picture.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
         if path.stat().st_size <= _BYTES:
             break
+        # The one red dot among green ones must stay red: colours by how far apart they are, not by how many have them.
+        picture.quantize(colours, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path.name}: {path.stat().st_size // 1000} KB", flush=True)
 
 
