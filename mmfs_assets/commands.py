@@ -34,7 +34,7 @@ def materialize(
         bool | None,
         typer.Option(
             "--launch/--here",
-            help="Hand it to Dagster's daemon as one backfill, or run it in this process; "
+            help="Hand it to Dagster's daemon as a backfill, or run it in this process; "
             "default: launch where MMFS_EXECUTOR is ray or k8s.",
         ),
     ] = None,
@@ -47,16 +47,21 @@ def materialize(
     from mmfs.cli.wording import duration_text, made, summary
     from mmfs.client.plan import plan_store
     from mmfs.store import Store
+    from mmfs_assets.definitions import definitions_for
     from mmfs_assets.execution.home import open_instance
+    from mmfs_assets.execution.instance_config import LAUNCHERS
     from mmfs_assets.planning.materialize import materialize as run
+    from mmfs_assets.planning.plan import chosen_assets
     from mmfs_assets.planning.terminal import TerminalWatcher
     from mmfs_assets.recorded import recorded_settings
 
     settings = recorded_settings(store)
+    if assets:
+        chosen_assets(definitions_for(settings).resolve_asset_graph(), assets)
     say_misfits(settings)
     plans = plan_store(Store.open(settings=settings), assets or None, with_break_even=False)
     console.print(f"to do: {summary(plans)}", highlight=False)
-    if launch or (launch is None and settings.executor in ("ray", "k8s")):
+    if launch or (launch is None and settings.executor in LAUNCHERS):
         _launch(settings, assets or None, missing=missing)
         return
     began = time.perf_counter()
@@ -77,18 +82,20 @@ def materialize(
 def _launch(settings: Settings, assets: list[str] | None, *, missing: bool) -> None:
     from mmfs.cli.output import console
     from mmfs_assets.execution.home import open_instance
+    from mmfs_assets.page_urls import page_url
     from mmfs_assets.planning.backfill import launch_missing, require_daemon
 
     with open_instance(settings) as instance:
         require_daemon(instance)
         launched = launch_missing(settings, instance, title="mmfs materialize", assets=assets, missing=missing)
-    if launched:
-        url = (settings.dagster_url or "").rpartition("@")[2].rstrip("/")
-        console.print(
-            f"launched backfill {launched}: {url}/runs/b/{launched} in the UI", highlight=False, soft_wrap=True
-        )
-    else:
-        console.print("nothing to launch: all is fresh, or a backfill works on it already", highlight=False)
+    for backfill in launched.backfills:
+        path = f"runs/b/{backfill}"
+        page = page_url(settings.dagster_url, path) or f"/{path}"
+        console.print(f"launched backfill {backfill}: {page} in the UI", highlight=False, soft_wrap=True)
+    left = launched.left()
+    if left or not launched.backfills:
+        nothing = "" if launched.backfills else "nothing to launch: "
+        console.print(nothing + (left or "all is fresh"), highlight=False, soft_wrap=True)
 
 
 @app.command()

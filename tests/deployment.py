@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 Part = Literal["code-server", "daemon", "webserver"]
+#: What Dagster calls the code location by default, in `mmfs ui` and in workspace.yaml.
+LOCATION = "mmfs_assets.definitions"
 PARTS: tuple[Part, ...] = ("code-server", "daemon", "webserver")
 _T = TypeVar("_T")
 
@@ -45,7 +47,7 @@ class Deployment:
     def workspace(self) -> Path:
         """The workspace file that daemon and webserver read: one code location, at the code server."""
         path = self.home / "workspace.yaml"
-        server = {"host": "127.0.0.1", "port": self._port("code-server"), "location_name": "mmfs"}
+        server = {"host": "127.0.0.1", "port": self._port("code-server"), "location_name": LOCATION}
         path.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
         return path
 
@@ -102,7 +104,7 @@ class Deployment:
         assert part not in self._processes or self._processes[part].poll() is not None, f"{part} runs"
         port = self._port(part)
         commands: dict[Part, list[str]] = {
-            "code-server": ["-m", "dagster", "api", "grpc", "-m", "mmfs_assets.definitions", "-h", "127.0.0.1"],
+            "code-server": ["-m", "dagster", "api", "grpc", "-m", LOCATION, "-h", "127.0.0.1"],
             "daemon": ["-m", "dagster._daemon", "run", "-w", str(self.workspace)],
             "webserver": ["-m", "dagster_webserver", "-w", str(self.workspace), "-h", "127.0.0.1"],
         }

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import dagster as dg
 
 from mmfs.settings import Settings
+from mmfs_assets.automation.conditions import look_every_s
+from mmfs_assets.automation.forgotten_retries import REPORTED_AGAIN
+from mmfs_assets.page_urls import page_url
 from mmfs_resources import WebhookResource
 
 SENSOR = "failed_runs"
@@ -18,11 +20,15 @@ def failed_runs_sensor(settings: Settings) -> dg.SensorDefinition:
 
     @dg.run_failure_sensor(
         name=SENSOR,
-        minimum_interval_seconds=settings.watch_every_s,
+        minimum_interval_seconds=look_every_s(settings),
+        # Runs of `mmfs materialize` belong to no code location.
+        monitor_all_code_locations=True,
         default_status=dg.DefaultSensorStatus.RUNNING if settings.webhook_url else dg.DefaultSensorStatus.STOPPED,
         description="Logs each run that failed, and posts it to MMFS_WEBHOOK_URL.",
     )
     def failed_runs(context: dg.RunFailureSensorContext, webhook: WebhookResource) -> None:
+        if context.failure_event.message == REPORTED_AGAIN:
+            return
         message = failure_message(context, settings.dagster_url)
         context.log.error(message["text"])
         if webhook.url:
@@ -38,10 +44,10 @@ def failure_message(context: dg.RunFailureSensorContext, dagster_url: str | None
     run = context.dagster_run
     assets = sorted(key.to_user_string() for key in run.asset_selection or ())
     shards = _shards(run.tags)
-    error = "; ".join(_step_failure(event) for event in context.get_step_failure_events())
+    error = "; ".join(step_failure(event) for event in context.get_step_failure_events())
     error = (error or context.failure_event.message or "failed")[:_MOST_CHARACTERS]
     retried = run.tags.get("dagster/will_retry") == "true"
-    url = _run_url(dagster_url, run.run_id)
+    url = page_url(dagster_url, f"runs/{run.run_id}")
     what = f"run {run.run_id[:8]} of {', '.join(assets) or run.job_name}"
     over = f" over {shards}" if shards else ""
     ending = " It is tried again." if retried else ""
@@ -59,7 +65,8 @@ def failure_message(context: dg.RunFailureSensorContext, dagster_url: str | None
     }
 
 
-def _step_failure(event: dg.DagsterEvent) -> str:
+def step_failure(event: dg.DagsterEvent) -> str:
+    """What a step says of its failure; of one that found bad shards, their names and errors."""
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
@@ -72,12 +79,3 @@ def _shards(tags: Mapping[str, str]) -> str:
     if first and last:
         return f"shards {first} to {last}"
     return f"shard {tags['dagster/partition']}" if "dagster/partition" in tags else ""
-
-
-def _run_url(dagster_url: str | None, run_id: str) -> str | None:
-    """Where the run is shown, without the user and password that the setting may hold."""
-    if not dagster_url:
-        return None
-    parts = urlsplit(dagster_url)
-    path = f"{parts.path.rstrip('/')}/runs/{run_id}"
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))

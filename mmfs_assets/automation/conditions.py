@@ -4,7 +4,7 @@ A shard of an asset is asked for
 
 - when it is missing for the first time, also if it was there before anybody watched;
 - when one of its inputs was written, or is asked for in the same moment, so that a chain becomes one backfill;
-- when the code or the model of the asset changed.
+- when the code or the model of the asset changed, also if older code writes it afterwards.
 
 Asked for is asked for: a shard that fails is not asked for again at every tick, but when one of these happens anew, or
 by the nightly schedule. An input that the failed run wrote counts as written: so shards whose upstream ended well go on
@@ -27,7 +27,9 @@ def new_or_stale() -> dg.AutomationCondition:  # type: ignore[type-arg]
     """The condition of every asset over shards."""
     condition = dg.AutomationCondition
     asked, written = condition.newly_requested(), condition.newly_updated()
-    happened = condition.newly_missing() | condition.code_version_changed()
+    missing = condition.newly_missing().since(asked | written)
+    # What is written next may come of a run that began before: only asking settles it.
+    other_code = condition.code_version_changed().since(asked)
     # One `since` for each: only so does Dagster compare times where both came between two ticks.
     input_written = condition.any_deps_match(condition.newly_updated())
     idle = ~condition.any_deps_in_progress() & ~condition.in_progress()
@@ -39,7 +41,7 @@ def new_or_stale() -> dg.AutomationCondition:  # type: ignore[type-arg]
     failure_is_old = condition.cron_tick_passed(_PAUSE).since(condition.execution_failed().newly_true())
     return (
         (
-            happened.since(asked | written).with_label("missing_or_other_code")
+            (missing | other_code).with_label("missing_or_other_code")
             | still_newer.with_label("input_is_newer")
             | input_asked_for.with_label("input_is_asked_for")
         )
@@ -54,6 +56,11 @@ def watching(settings: Settings) -> dg.DefaultSensorStatus:
     return dg.DefaultSensorStatus.RUNNING if settings.watch else dg.DefaultSensorStatus.STOPPED
 
 
+def look_every_s(settings: Settings) -> int:
+    """Seconds between looks at Dagster's own history, which costs no bucket anything: half a minute at most."""
+    return min(settings.watch_every_s, 30)
+
+
 def automation_sensor(settings: Settings, assets: Sequence[str]) -> dg.SensorDefinition:
     """The sensor that asks for shards; the daemon evaluates it.
 
@@ -64,6 +71,6 @@ def automation_sensor(settings: Settings, assets: Sequence[str]) -> dg.SensorDef
         name=SENSOR,
         target=dg.AssetSelection.assets(*assets),
         default_status=watching(settings),
-        minimum_interval_seconds=settings.watch_every_s,
+        minimum_interval_seconds=look_every_s(settings),
         description="Materializes shards that are new, or whose inputs, code or model changed.",
     )

@@ -18,6 +18,8 @@ from dagster._core.storage.tags import BACKFILL_ID_TAG, PARENT_RUN_ID_TAG, RUN_F
 #: After so long the daemon has had its chance; older failures than a day were seen by people.
 GRACE_S, OLDEST = 20.0, timedelta(days=1)
 _MOST_REPORTS = 5
+#: What the repeated event says, so that nobody takes it for another failure.
+REPORTED_AGAIN = "Its retry was forgotten: reported again, so that it is tried again."
 
 
 def forgotten_retries_sensor() -> dg.SensorDefinition:
@@ -50,7 +52,7 @@ def report_again(instance: dg.DagsterInstance, *, now_s: float) -> list[str]:
         if now_s - record.update_timestamp.timestamp() > GRACE_S and _is_forgotten(instance, run):
             # First the tag: the daemon looks at it when it comes across the event.
             instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "true"})
-            instance.report_run_failed(run, "Its retry was forgotten: reported again, so that it is tried again.")
+            instance.report_run_failed(run, REPORTED_AGAIN)
             again.append(run.run_id)
     return again
 
@@ -63,7 +65,8 @@ def _is_forgotten(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
         return False
     if instance.get_runs_count(dg.RunsFilter(tags={PARENT_RUN_ID_TAG: run.run_id})):
         return False
-    backfill = instance.get_backfill(run.tags[BACKFILL_ID_TAG]) if BACKFILL_ID_TAG in run.tags else None
-    if backfill and backfill.status in BULK_ACTION_TERMINAL_STATUSES:
-        return False
+    if BACKFILL_ID_TAG in run.tags:  # the daemon tries no run again whose backfill is over or gone
+        backfill = instance.get_backfill(run.tags[BACKFILL_ID_TAG])
+        if backfill is None or backfill.status in BULK_ACTION_TERMINAL_STATUSES:
+            return False
     return len(instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_FAILURE)) < _MOST_REPORTS

@@ -16,16 +16,17 @@ from mmfs_resources import StoreResource
 
 @dg.op
 def launch_what_is_needed(context: dg.OpExecutionContext, store: StoreResource) -> None:
-    """Look at what is missing or stale, and launch one backfill of it; no shard that is under way is taken."""
+    """Look at what is missing or stale, and launch backfills of it; no shard that is under way is taken."""
     from mmfs_assets.planning.backfill import launch_missing  # which imports the definitions, of which this is a part
 
-    backfill = launch_missing(store.get().settings, context.instance, title="nightly")
-    context.log.info(f"backfill {backfill} was launched" if backfill else "everything is fresh, or under way")
+    launched = launch_missing(store.get().settings, context.instance, title="nightly")
+    said = f"launched backfills: {', '.join(launched.backfills) or 'none'}"
+    context.log.info("; ".join(filter(None, (said, launched.left()))))
 
 
-@dg.job(description="Launch a backfill of what is missing or stale.", executor_def=dg.in_process_executor)
+@dg.job(description="Launch what is missing or stale.", executor_def=dg.in_process_executor)
 def nightly() -> None:
-    """One step that looks; the daemon runs the backfill, on whatever executor is set."""
+    """One step that looks; the daemon runs the backfills, on whatever executor is set."""
     launch_what_is_needed()
 
 

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.execute_in_process import core_execute_in_process
 
 from mmfs.settings import Settings
+from mmfs_assets.automation.alerts import step_failure
+from mmfs_assets.execution.waiting import in_process_executor
 from mmfs_assets.planning.orphans import process_tag
-from mmfs_assets.planning.plan import make_plan, still_stale
+from mmfs_assets.planning.plan import is_current, make_plan
 from mmfs_assets.planning.runs import PlannedRun, plan_runs
 from mmfs_assets.planning.watch import Silent, Watcher
 from mmfs_assets.steps.metadata import ROWS_ADOPTED, ROWS_COMPUTED, SECONDS
@@ -67,7 +71,7 @@ def materialize(
     ):
         _execute(job, instance, run, done, watcher or Silent())
     for asset in plan.stale:
-        if not missing or still_stale(plan, instance, asset):
+        if not missing or not is_current(asset, instance, plan.store):
             _execute(job, instance, PlannedRun((), (asset,)), done, watcher or Silent())
     return done
 
@@ -80,15 +84,19 @@ def _execute(
     done.planned.append(run)
     instance.add_event_listener(run_id, watcher.event)
     watcher.started(run)
-    result = job.execute_in_process(
+    selection = [dg.AssetKey(asset) for asset in run.assets]
+    # As `execute_in_process` does it, but for its executor, which keeps a processor busy while a pool is full.
+    here = job.as_ephemeral_job(resource_defs={}, input_values={}, asset_selection=selection)
+    result = core_execute_in_process(
+        job=InMemoryJob(here.with_executor_def(in_process_executor)),
         instance=instance,
         run_id=run_id,
         run_config=_QUIET,
-        asset_selection=[dg.AssetKey(asset) for asset in run.assets],
-        tags={**run.tags, **process_tag()},
+        asset_selection=frozenset(selection),
+        run_tags={**run.tags, **process_tag()},
+        output_capturing_enabled=True,
         raise_on_error=False,
     )
-    watcher.ended(run, success=result.success)
     # The last event of a shard counts: one that keeps its data version follows another.
     made = {
         (event.asset_key.to_user_string(), event.partition): event.step_materialization_data.materialization
@@ -98,7 +106,7 @@ def _execute(
     for (asset, _), materialization in made.items():
         _add(done, asset, materialization)
     if not result.success:
-        done.failures[run_id] = [_failure_text(event) for event in result.all_events if event.is_step_failure] or [
+        done.failures[run_id] = [step_failure(event) for event in result.all_events if event.is_step_failure] or [
             "the run failed before its first step; see the run in the UI"
         ]
 
@@ -110,10 +118,3 @@ def _add(done: Materialized, asset: str, made: dg.AssetMaterialization) -> None:
     done.computed[asset] += sum(count for count in rows if isinstance(count, int))
     seconds = figures.get(SECONDS)
     done.seconds[asset] = done.seconds.get(asset, 0.0) + (seconds if isinstance(seconds, float) else 0.0)
-
-
-def _failure_text(event: dg.DagsterEvent) -> str:
-    data = event.step_failure_data
-    if data.user_failure_data and data.user_failure_data.description:
-        return data.user_failure_data.description
-    return f"{event.step_key}: {data.error.message.strip() if data.error else 'failed'}"

@@ -18,7 +18,8 @@ def end_orphans(instance: dg.DagsterInstance) -> list[str]:
     """Fail unfinished runs of processes of this machine that are gone, and free their pool slots; their run ids."""
     ended = []
     for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
-        if is_orphan(run):
+        # It may have ended well between the two looks: once its process is gone, its status is the last one.
+        if is_orphan(run) and _is_unfinished(instance, run.run_id):
             instance.report_run_failed(run, "the process that executed this run is gone")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             ended.append(run.run_id)
@@ -32,6 +33,11 @@ def is_orphan(run: dg.DagsterRun) -> bool:
 
 
 _UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+
+
+def _is_unfinished(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.status in _UNFINISHED
 
 
 def _is_alive(pid: str, started: str) -> bool:

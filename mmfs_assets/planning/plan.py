@@ -1,6 +1,6 @@
 """What has to be materialized: shards of assets over shards, and assets of the whole store."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +30,8 @@ class Plan:
         graph: Its assets.
         sharded: Names of the assets over shards that were asked about, upstream first.
         needs: By shard: which of them, and why.
-        whole: Assets of the whole store, upstream first: those that were asked about.
-        stale: Those of them that are not current, or stand below what has to run.
+        stale: Assets of the whole store that were asked about, upstream first: those that are not current, or stand
+            below what has to run.
     """
 
     store: Store
@@ -39,12 +39,11 @@ class Plan:
     graph: Any
     sharded: tuple[str, ...]
     needs: Needs
-    whole: tuple[str, ...]
     stale: tuple[str, ...]
 
 
 def make_plan(
-    settings: Settings, instance: dg.DagsterInstance, *, assets: Sequence[str] | None = None, missing: bool = True
+    settings: Settings, instance: dg.DagsterInstance, *, assets: Collection[str] | None = None, missing: bool = True
 ) -> Plan:
     """Look at the store and at Dagster's history, after telling Dagster of new shards and new listings.
 
@@ -58,8 +57,7 @@ def make_plan(
     store = Store.open(settings=settings)
     definitions = definitions_for(store.settings)
     graph = definitions.resolve_asset_graph()
-    order = [key.to_user_string() for key in graph.toposorted_asset_keys if key in graph.materializable_asset_keys]
-    chosen = _chosen(order, assets)
+    chosen = chosen_assets(graph, assets)
     end_orphans(instance)
     shards = shards_of(store)
     add_missing_shards(instance, shards)
@@ -68,30 +66,30 @@ def make_plan(
     sharded = tuple(asset for asset in chosen if graph.get(dg.AssetKey(asset)).is_partitioned)
     # Other assets of the whole store, such as upkeep, run when they are asked for by name.
     whole = tuple(asset for asset in chosen if asset not in sharded and (assets or asset in _IS_CURRENT))
-    needs = (
-        shard_needs(instance, store, graph, sharded, shards)
-        if missing
-        else {shard: dict.fromkeys(sharded, "asked for") for shard in shards}
-    )
+    needs = shard_needs(instance, store, graph, sharded, shards)
+    if not missing:
+        needs = {shard: dict.fromkeys(sharded, "asked for") | needs.get(shard, {}) for shard in shards}
     running = {asset for causes in needs.values() for asset in causes}
     stale = []
     for asset in whole if shards else ():
         above = {key.to_user_string() for key in graph.get(dg.AssetKey(asset)).parent_keys}
-        if not missing or above & running or not _is_current(asset, instance, store):
+        if not missing or above & running or not is_current(asset, instance, store):
             stale.append(asset)
-    return Plan(store, definitions, graph, sharded, needs, whole, tuple(stale))
+    return Plan(store, definitions, graph, sharded, needs, tuple(stale))
 
 
-def still_stale(plan: Plan, instance: dg.DagsterInstance, asset: str) -> bool:
-    """Whether an asset of the whole store has to run, now that what is above it has."""
-    return not _is_current(asset, instance, plan.store)
-
-
-def _is_current(asset: str, instance: dg.DagsterInstance, store: Store) -> bool:
+def is_current(asset: str, instance: dg.DagsterInstance, store: Store) -> bool:
+    """Whether an asset of the whole store holds what a run would make now."""
     return asset in _IS_CURRENT and _IS_CURRENT[asset](instance, store)
 
 
-def _chosen(order: Sequence[str], assets: Sequence[str] | None) -> list[str]:
+def chosen_assets(graph: Any, assets: Collection[str] | None) -> list[str]:
+    """Names of the assets that were asked for, upstream first; all of them where none is named.
+
+    Raises:
+        SettingsError: There is no such asset.
+    """
+    order = [key.to_user_string() for key in graph.toposorted_asset_keys if key in graph.materializable_asset_keys]
     unknown = sorted(set(assets or ()) - set(order))
     if unknown:
         raise SettingsError(f"there is no asset {unknown[0]!r}", mend="assets: " + ", ".join(order))

@@ -45,10 +45,7 @@ class TerminalWatcher:
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             self._check(event.asset_check_evaluation_data)
         elif event.is_step_failure:
-            self._console.print(f"[red]failed[/] {step}", highlight=False)
-
-    def ended(self, run: PlannedRun, *, success: bool) -> None:
-        """Nothing is left to show."""
+            self._console.print(f"[red]failed[/] {step:<18} {self._shards}".rstrip(), highlight=False)
 
     def _check(self, result: Any) -> None:
         if not result.passed:

@@ -16,9 +16,6 @@ class Watcher(Protocol):
     def event(self, entry: dg.EventLogEntry) -> None:
         """Something was written to its log."""
 
-    def ended(self, run: PlannedRun, *, success: bool) -> None:
-        """It is over."""
-
 
 class Silent:
     """Shows nothing."""
@@ -26,5 +23,3 @@ class Silent:
     def started(self, run: PlannedRun) -> None: ...
 
     def event(self, entry: dg.EventLogEntry) -> None: ...
-
-    def ended(self, run: PlannedRun, *, success: bool) -> None: ...

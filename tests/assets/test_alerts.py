@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.run_status_sensor_definition import _get_run_status_sensor_process_limit
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin
+from dagster._grpc.client import DEFAULT_SENSOR_GRPC_TIMEOUT
 
 from mmfs.settings import Settings
 from mmfs_assets.automation.alerts import failed_runs_sensor, failure_message
+from mmfs_assets.automation.conditions import automation_sensor
+from mmfs_assets.automation.forgotten_retries import REPORTED_AGAIN
 from mmfs_resources import WebhookResource, webhook
 from tests.webhook import listening
 
@@ -70,6 +76,56 @@ def test_a_failed_run_is_posted_once_and_logged() -> None:
     assert "It is tried again." in message["text"]
 
 
+def _told(instance: dg.DagsterInstance, cursor: str | None, url: str) -> str | None:
+    """A tick of the sensor as the daemon's, in its own code location; the cursor afterwards."""
+    context = dg.SensorEvaluationContext(
+        instance_ref=None,
+        instance=instance,
+        cursor=cursor,
+        repository_name="__repository__",
+        code_location_origin=RegisteredCodeLocationOrigin("mmfs_assets.definitions"),
+        resources={"webhook": WebhookResource(url=url).get_resource_definition()},
+    )
+    ticked = failed_runs_sensor(Settings()).evaluate_tick(context)
+    assert not [reaction for reaction in ticked.dagster_run_reactions or () if reaction.error]
+    return ticked.cursor
+
+
+def test_each_run_that_fails_is_told_of_once_also_one_of_a_terminal_and_one_that_is_reported_again() -> None:
+    with dg.DagsterInstance.ephemeral() as instance, listening() as hook:
+        cursor = _told(instance, None, hook.url)
+        run = failed(instance, RANGE).dagster_run
+        assert run.remote_job_origin is None
+        for _ in range(3):
+            instance.report_run_failed(run, REPORTED_AGAIN)
+        for _ in range(2):
+            cursor = _told(instance, cursor, hook.url)
+        assert [message["run_id"] for message in hook.messages] == [run.run_id]
+
+
+def test_a_webhook_that_does_not_answer_leaves_a_tick_its_time() -> None:
+    assert webhook.DEADLINE_S * _get_run_status_sensor_process_limit() < 0.75 * DEFAULT_SENSOR_GRPC_TIMEOUT
+
+
+def test_a_webhook_that_answers_late_hears_a_message_once_and_one_that_never_ends_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(webhook, "DEADLINE_S", 0.5)
+    heard = []
+
+    def post(url: str, body: bytes, *, timeout_s: float) -> int:
+        heard.append(timeout_s)
+        time.sleep(2.0)
+        return 200
+
+    monkeypatch.setattr(webhook, "_post", post)
+    began = time.monotonic()
+    assert WebhookResource(url="http://127.0.0.1:1/s3cret").post({"text": "x"}) == "no answer in 0.5 s"
+    assert time.monotonic() - began < 1.5
+    assert len(heard) == 1
+    assert 0.4 < heard[0] <= 0.5
+
+
 def test_a_busy_webhook_is_asked_again_and_a_refusing_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook, "_LONGEST_PAUSE_S", 0.0)
     with listening([503, 429]) as hook:
@@ -85,7 +141,7 @@ def test_a_busy_webhook_is_asked_again_and_a_refusing_one_is_not(monkeypatch: py
 
 def test_telling_never_raises_and_no_problem_holds_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook, "_LONGEST_PAUSE_S", 0.0)
-    monkeypatch.setattr(webhook, "_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(webhook, "DEADLINE_S", 0.05)
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()
@@ -99,3 +155,8 @@ def test_the_sensor_is_on_only_where_a_webhook_is_set() -> None:
     assert failed_runs_sensor(Settings()).default_status == dg.DefaultSensorStatus.STOPPED
     told = Settings.model_validate({"webhook_url": "http://127.0.0.1:1/x"})
     assert failed_runs_sensor(told).default_status == dg.DefaultSensorStatus.RUNNING
+
+
+def test_looks_at_a_bucket_that_are_far_apart_make_no_message_late() -> None:
+    assert failed_runs_sensor(Settings(watch_every_s=3600)).minimum_interval_seconds == 30
+    assert automation_sensor(Settings(watch_every_s=3600), ["frames"]).minimum_interval_seconds == 30

@@ -131,6 +131,18 @@ def test_another_code_version_asks_for_all_shards_of_the_asset_and_below(watched
     assert watched.tick() == {}
 
 
+def test_another_code_version_is_not_forgotten_where_a_run_of_the_old_code_writes_afterwards(watched: Watched) -> None:
+    watched.listed("000000", "000001")
+    watched.finish("000000", "000001")
+    assert watched.tick() == {}
+    watched.definitions = definitions_for(Settings(frames=FramesConfig(short_side=20)))
+    watched.written("frames", "000000")
+    assert watched.tick() == {asset: {"000000", "000001"} for asset in ("frames", "clip_embeddings")}
+    watched.written("frames", "000000", "000001")
+    watched.written("clip_embeddings", "000000", "000001")
+    assert watched.tick() == watched.tick() == {}
+
+
 def test_a_shard_that_fails_is_asked_for_again_only_when_its_listing_changes(watched: Watched) -> None:
     watched.listed("000000")
     assert watched.tick() == whole_chain("000000")

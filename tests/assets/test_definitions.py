@@ -8,12 +8,14 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarget
 
 import mmfs_assets
 from mmfs.features.feature import Feature, Scalar, feature
 from mmfs.settings import Settings
 from mmfs_assets.definitions import definitions_for
 from mmfs_assets.partitions import SHARDS
+from tests.deployment import LOCATION
 
 REPOSITORY = Path(mmfs_assets.__file__).parent.parent
 
@@ -123,3 +125,9 @@ def test_loading_the_code_location_imports_no_model_library_and_no_decoder() -> 
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_the_code_location_has_one_name_however_dagster_is_started() -> None:
+    by_command = ModuleTarget(LOCATION, attribute=None, working_directory=None, location_name=None).create_origins()
+    by_file = WorkspaceFileTarget([str(REPOSITORY / "workspace.yaml")]).create_origins()
+    assert [origin.location_name for origin in (*by_command, *by_file)] == [LOCATION] * 2

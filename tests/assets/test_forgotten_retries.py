@@ -15,7 +15,7 @@ from dagster._core.remote_origin import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
 )
-from dagster._core.storage.tags import PARENT_RUN_ID_TAG, ROOT_RUN_ID_TAG, WILL_RETRY_TAG
+from dagster._core.storage.tags import BACKFILL_ID_TAG, PARENT_RUN_ID_TAG, ROOT_RUN_ID_TAG, WILL_RETRY_TAG
 
 from mmfs.settings import Settings
 from mmfs_assets.automation.forgotten_retries import GRACE_S, report_again
@@ -65,3 +65,9 @@ def test_a_run_that_failed_on_bad_shards_or_was_tried_again_stays_as_it_is(insta
     again = _failed(instance, **{PARENT_RUN_ID_TAG: tried, ROOT_RUN_ID_TAG: tried})
     assert report_again(instance, now_s=time.time() + 2 * GRACE_S) == [again]
     assert {_reports(instance, run_id) for run_id in (bad, tried)} == {1}
+
+
+def test_a_run_whose_backfill_is_gone_is_forgotten_for_good(instance: dg.DagsterInstance) -> None:
+    run_id = _failed(instance, **{BACKFILL_ID_TAG: "gone"})
+    assert report_again(instance, now_s=time.time() + 2 * GRACE_S) == []
+    assert _reports(instance, run_id) == 1

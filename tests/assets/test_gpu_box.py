@@ -64,7 +64,7 @@ def test_two_devices_are_never_shared_and_a_killed_run_is_tried_again(tmp_path: 
     )
     with world.instance() as instance:
         assert set_pool_limits(instance, settings)["gpu"] == 2
-        assert launch_missing(settings, instance, title="on a box", assets=[ASSET])
+        assert launch_missing(settings, instance, title="on a box", assets=[ASSET]).backfills
         with deployed(world.home, environment, "code-server", "daemon") as deployment:
             two = deployment.wait_for(lambda: len(found := _working(instance)) == 2 and found, seconds=240)
             assert isinstance(two, dict)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.events import DagsterEvent
 
 from mmfs.errors import SettingsError
 from mmfs.settings import Settings
@@ -50,6 +51,34 @@ def test_a_store_in_a_bucket_needs_the_variable(tmp_path: Path, monkeypatch: pyt
 def _started_run(instance: dg.DagsterInstance, tags: dict[str, str]) -> str:
     job = dg.GraphDefinition(name="empty").to_job()
     return instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED).run_id
+
+
+class _JustEnded:
+    """An instance in which a run ends well, and its process after it, once the unfinished ones were named."""
+
+    def __init__(self, instance: dg.DagsterInstance, run_id: str) -> None:
+        self._instance, self._run_id = instance, run_id
+
+    def get_runs(self, filters: dg.RunsFilter) -> list[dg.DagsterRun]:
+        found = list(self._instance.get_runs(filters))
+        run = self._instance.get_run_by_id(self._run_id)
+        assert run is not None
+        self._instance.report_dagster_event(DagsterEvent("PIPELINE_SUCCESS", run.job_name), run.run_id)
+        return found
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._instance, name)
+
+
+def test_a_run_that_ended_well_while_one_looked_stays_so() -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_id = _started_run(instance, {PROCESS_TAG: f"{socket.gethostname()}:{gone.pid}:1"})
+        assert end_orphans(_JustEnded(instance, run_id)) == []  # type: ignore[arg-type]
+        run = instance.get_run_by_id(run_id)
+    assert run is not None
+    assert run.status == dg.DagsterRunStatus.SUCCESS
 
 
 def test_runs_of_dead_processes_are_ended_and_those_of_living_ones_are_not() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from mmfs.client import open_store
 from mmfs.codecs import encode_jpeg
+from mmfs.store.tables import Tables
 from mmfs_assets.assets.listings import listing_events, report_listings
 from tests.assets.conftest import SHARDS, World
 from tests.features.tiny import picture
@@ -32,6 +35,26 @@ def test_each_change_of_a_shards_listing_is_reported_once(done: World, tmp_path:
         open_store(done.settings.model_copy(update={"shard_max_files": 3})).ingest([tmp_path / "x.jpg"])
         assert [event.partition for event in listing_events(instance, done.store)] == ["000002", "000002"]
         assert listing_events(instance, done.store, ["000000"]) == []
+
+
+def test_listings_that_are_the_files_that_dagster_heard_of_are_not_read(
+    done: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    digests = Tables.digests
+
+    def noted(self: Tables, name: str, shards: Sequence[str]) -> dict[str, str]:
+        read.extend(shards if name == "listings" else ())
+        return digests(self, name, shards)
+
+    monkeypatch.setattr(Tables, "digests", noted)
+    with done.instance() as instance:
+        report_listings(instance, done.store)
+        assert read == []
+        done.store.tables.update("listings", "000001", lambda rows: rows.slice(0, 1))
+        report_listings(instance, done.store)
+        report_listings(instance, done.store)
+    assert read == ["000001"]
 
 
 def test_a_run_over_shards_that_dagster_did_not_hear_of_yet_reports_them_itself(done: World, tmp_path: Path) -> None:

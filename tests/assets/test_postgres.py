@@ -108,8 +108,7 @@ def backfilled(place: Place, deployment: Deployment) -> list[dg.DagsterRun]:
     home = str(deployment.home)
     with dg.DagsterInstance.from_ref(InstanceRef.from_dir(home)) as instance:
         with WorkspaceProcessContext(instance, WorkspaceFileTarget([str(deployment.workspace)])) as process:
-            launched = launch_missing(place.settings, instance, title="test", assets=ASSETS)
-            assert launched is not None
+            [launched] = launch_missing(place.settings, instance, title="test", assets=ASSETS).backfills
 
             def ended() -> str | None:
                 list(execute_backfill_iteration(process, logging.getLogger("backfill")))

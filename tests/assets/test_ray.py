@@ -60,8 +60,7 @@ def test_a_backfill_on_ray_survives_a_killed_step_and_equals_the_local_one(tmp_p
         write_instance_file(world.home, settings)
         with world.instance() as instance:
             set_pool_limits(instance, settings)
-            backfill_id = launch_missing(settings, instance, title="on Ray", assets=list(CHAIN))
-            assert backfill_id is not None
+            [backfill_id] = launch_missing(settings, instance, title="on Ray", assets=CHAIN).backfills
             with deployed(world.home, environment, "code-server", "daemon") as deployment:
 
                 def begun() -> bool:

@@ -61,8 +61,7 @@ def _survive(world: ManyShards, victims: Sequence[str]) -> None:
         json.dumps({**config, "run_monitoring": {**config["run_monitoring"], **SOON}})
     )
     with world.instance() as instance:
-        backfill = launch_missing(world.settings(), instance, title="survival", assets=CHAIN)
-        assert backfill is not None
+        [backfill] = launch_missing(world.settings(), instance, title="survival", assets=CHAIN).backfills
         with deployed(world.home, world.environment) as parts:
             for moment, victim in zip(moments, order, strict=True):
                 parts.wait_for(lambda moment=moment: _done(world.store) >= moment, seconds=1200, every_s=0.2)

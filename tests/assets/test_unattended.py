@@ -18,18 +18,18 @@ from mmfs.codecs import encode_jpeg
 from mmfs.settings import ClipConfig, DepthConfig, Settings
 from mmfs.store import Store
 from tests.assets.conftest import ASSETS
-from tests.deployment import Deployment, deployed
+from tests.deployment import LOCATION, Deployment, deployed
 from tests.features.tiny import picture, write_clip, write_depth
 from tests.webhook import Webhook, listening
 
 REPOSITORY = Path(__file__).parents[2]
 
-SENSOR = """
-query($name: String!) {
-  sensorOrError(sensorSelector: {
-    repositoryName: "__repository__", repositoryLocationName: "mmfs", sensorName: $name
-  }) { ... on Sensor { sensorState { status ticks(limit: 500) { status skipReason error { message } } } } }
-}
+SENSOR = f"""
+query($name: String!) {{
+  sensorOrError(sensorSelector: {{
+    repositoryName: "__repository__", repositoryLocationName: "{LOCATION}", sensorName: $name
+  }}) {{ ... on Sensor {{ sensorState {{ status ticks(limit: 500) {{ status skipReason error {{ message }} }} }} }} }}
+}}
 """
 EVALUATED = """
 query($asset: AssetKeyInput!) {
@@ -169,10 +169,10 @@ def test_dropped_files_are_computed_unattended_whatever_dies_and_what_fails_is_t
         # What failed is left alone until the night, which takes up exactly that.
         shutil.move(tmp_path / "depth-away", tmp_path / "depth")
         before = {run.run_id for run in instance.get_runs()}
-        selector = {"repositoryLocationName": "mmfs", "repositoryName": "__repository__", "pipelineName": "nightly"}
+        selector = {"repositoryLocationName": LOCATION, "repositoryName": "__repository__", "pipelineName": "nightly"}
         launched = deployment.graphql(LAUNCH, params={"selector": selector, "runConfigData": {}, "mode": "default"})
         assert launched["launchPipelineExecution"]["__typename"] == "LaunchRunSuccess", launched
-        deployment.wait_for(lambda: materialized(instance) == set(ASSETS))
+        deployment.wait_for(lambda: materialized(instance) == set(ASSETS), seconds=240)
         later = [run for run in instance.get_runs() if run.run_id not in before and run.job_name != "nightly"]
         assert dg.AssetKey("depth_maps") in {key for run in later for key in run.asset_selection or ()}
         assert not {key for run in later for key in run.asset_selection or ()} & {dg.AssetKey("frames")}

@@ -12,6 +12,9 @@ import pytest
 from dagster._core.instance.ref import InstanceRef
 
 from mmfs_assets.execution.waiting import CLAIM_EVERY_S, PatientClaims, in_process_executor
+from mmfs_assets.planning.materialize import Materialized, _execute
+from mmfs_assets.planning.runs import PlannedRun
+from mmfs_assets.planning.watch import Silent
 
 HELD_S = 2.5
 began: list[float] = []
@@ -63,6 +66,29 @@ def test_waiting_for_a_slot_takes_no_processor_and_ends_soon_after_it_is_free(in
     assert began[0] > freed[0]
     assert time.process_time() - cpu_s < 0.3 * waited_s
     assert storage.get_concurrency_info("gpu").active_slot_count == 0
+
+
+@dg.asset(pool="gpu")
+def on_a_device_too() -> None:
+    """Waits for its pool."""
+
+
+def test_runs_of_mmfs_materialize_wait_in_the_same_way(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance.event_log_storage.initialize_concurrency_limit_to_default("gpu")
+    claims: list[str] = []
+    claim = PatientClaims.claim
+
+    def noted(self: PatientClaims, concurrency_key: str, step_key: str, step_priority: int = 0) -> bool:
+        claims.append(step_key)
+        return claim(self, concurrency_key, step_key, step_priority)
+
+    monkeypatch.setattr(PatientClaims, "claim", noted)
+    job, done = dg.Definitions(assets=[on_a_device_too]).resolve_implicit_global_asset_job_def(), Materialized()
+    _execute(job, instance, PlannedRun((), ("on_a_device_too",)), done, Silent())
+    assert done.failures == {}
+    assert claims == ["on_a_device_too"]
 
 
 def test_a_claim_is_repeated_at_even_intervals_however_long_it_waits(instance: dg.DagsterInstance) -> None:
