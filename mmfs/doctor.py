@@ -17,6 +17,7 @@ _EXTRAS = {
     "compute": ("av", "PIL", "open_clip", "transformers", "safetensors"),
     "search": ("qdrant_client", "qdrant_edge"),
     "orchestrate": ("dagster", "dagster_webserver", "dagster_aws", "pandas"),
+    "cluster": ("ray", "dagster_ray", "dagster_k8s", "dagster_postgres"),
 }
 
 
@@ -60,7 +61,7 @@ def _store(settings: Settings) -> Iterator[Finding]:
     store = open_store(settings, create=False)
     report = store.verify()
     yield Finding(
-        "store", f"{store.url}: {report.summary()}", None if report.ok else "mmfs verify --deep", failed=not report.ok
+        "store", f"{store.url}: {report.summary()}", None if report.ok else "mmfs verify", failed=not report.ok
     )
 
 

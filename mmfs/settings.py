@@ -20,6 +20,7 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     ValidationError,
+    field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as UnreadableVariableError
@@ -204,14 +205,16 @@ class GuardLimits(Frozen):
 
 
 class CacheConfig(Frozen):
-    """Where training keeps what it has read, for all processes of a node."""
+    """Where a machine keeps what its processes have read: what training reads, and indexes of stores in buckets."""
 
     dir: str | None = Field(
         None,
         description="Folder on a fast local disk that the node's training processes share; unset: each process keeps "
         "table rows in temporary files of its own, and reads media over the network whenever it needs them.",
     )
-    quota_gb: float = Field(100.0, gt=0, description="Disk that the folder may use, in GB (10^9 bytes).")
+    quota_gb: float = Field(
+        100.0, gt=0, description="Disk that training may use of it, in GB (10^9 bytes); index/ there is not counted."
+    )
 
     @property
     def quota_bytes(self) -> int:
@@ -297,6 +300,29 @@ class Settings(BaseSettings):
     duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="Near duplicates among frames.")
     guard: GuardLimits = Field(GuardLimits(), description="Limits of decoding processes.")
     cache: CacheConfig = Field(CacheConfig(), description="What training keeps on the node's disk.")
+
+    @classmethod
+    def secrets(cls) -> frozenset[str]:
+        """Names of settings that are kept out of sight: secrets, and URLs that may have a password in them."""
+        fields = cls.model_fields.items()
+        return frozenset(name for name, field in fields if not field.repr or "SecretStr" in str(field.annotation))
+
+    @field_validator("ray")
+    @classmethod
+    def _hands_on_no_secret(cls, ray: RayConfig) -> RayConfig:
+        if named := {f"MMFS_{name.upper()}" for name in cls.secrets()} & set(ray.environment):
+            raise ValueError(
+                f"MMFS_RAY__ENVIRONMENT names {', '.join(sorted(named))}, which Ray's dashboard would show: "
+                "set it on the nodes instead"
+            )
+        return ray
+
+    @field_validator("compute_logs")
+    @classmethod
+    def _is_in_a_bucket(cls, place: str | None) -> str | None:
+        if place is not None and not re.fullmatch(r"s3://[^/]+(/.*)?", place):
+            raise ValueError("is not s3://bucket or s3://bucket/prefix, and files are kept where it is unset")
+        return place
 
     def with_recorded(self, recorded: dict[str, Any]) -> Self:
         """These settings, with what the store recorded filled in wherever nothing was set by hand.

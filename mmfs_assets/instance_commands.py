@@ -48,7 +48,8 @@ def ui(
     say_misfits(settings)
     with open_instance(settings) as instance:
         set_pool_limits(instance, settings)
-    console.print(f"http://127.0.0.1:{port}  (history: {place}, store: {url}; stop with Ctrl-C)", highlight=False)
+    where = f"http://127.0.0.1:{port}  (history: {place}, store: {url}; stop with Ctrl-C)"
+    console.print(where, markup=False, highlight=False)
     os.environ |= {"DAGSTER_HOME": str(place), "MMFS_STORE": url}
     os.execv(
         sys.executable,
@@ -62,20 +63,27 @@ def home(
 ) -> None:
     """Write dagster.yaml for the settings (executor, PostgreSQL, compute logs), and set the limits of pools."""
     from mmfs.cli.output import console
+    from mmfs.errors import SettingsError
+    from mmfs.settings import load_settings
     from mmfs_assets.execution.home import home_path, open_instance
     from mmfs_assets.execution.instance_file import NAME, write_instance_file
     from mmfs_assets.execution.pools import set_pool_limits
-    from mmfs_assets.recorded import recorded_settings
 
-    settings = recorded_settings(store)
+    settings = load_settings(**({"store": store} if store else {}))  # nothing that a store records is said there
     place = home_path(settings)
     place.mkdir(parents=True, exist_ok=True)
-    written = write_instance_file(place, settings, overwrite=overwrite)
+    edited = None
+    try:
+        written = write_instance_file(place, settings, overwrite=overwrite)
+        state = "written: start Dagster again where it runs" if written else "is as it should be"
+        console.print(f"{place / NAME} {state}", markup=False, highlight=False, soft_wrap=True)
+    except SettingsError as error:
+        edited = error
     with open_instance(settings) as instance:
         limits = set_pool_limits(instance, settings)
     told = ", ".join(f"{pool} {limit}" for pool, limit in limits.items())
-    state = "written: start Dagster again where it runs" if written else "is as it should be"
-    console.print(f"{place / NAME} {state}", highlight=False, soft_wrap=True)
     say_misfits(settings)
     history = "PostgreSQL" if settings.postgres_url else "SQLite"
     console.print(f"executor {settings.executor}, history in {history}, pools: {told}", highlight=False)
+    if edited:
+        raise edited

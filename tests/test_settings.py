@@ -74,3 +74,22 @@ def test_the_cache_folder_and_its_quota_are_settings(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("MMFS_CACHE__QUOTA_GB", "0")
     with pytest.raises(SettingsError, match="MMFS_CACHE__QUOTA_GB"):
         load_settings()
+
+
+@pytest.mark.parametrize("place", ["/var/logs", "gs://bucket", "s3://", "s3:///logs"])
+def test_compute_logs_that_are_in_no_bucket_of_s3_are_refused(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMFS_COMPUTE_LOGS", place)
+    with pytest.raises(SettingsError, match=r"is not s3://bucket or s3://bucket/prefix.*\[MMFS_COMPUTE_LOGS\]"):
+        load_settings()
+
+
+@pytest.mark.parametrize("place", ["s3://bucket", "s3://bucket/", "s3://bucket/logs/dagster"])
+def test_compute_logs_lie_in_a_bucket_of_s3(place: str) -> None:
+    assert load_settings(compute_logs=place).compute_logs == place
+
+
+def test_a_secret_that_rays_dashboard_would_show_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMFS_RAY__ENVIRONMENT", "HF_HOME,MMFS_WEBHOOK_URL")
+    with pytest.raises(SettingsError, match="names MMFS_WEBHOOK_URL, which Ray's dashboard would show: set it on the"):
+        load_settings()
+    assert Settings.secrets() == {"qdrant_api_key", "dagster_url", "postgres_url", "webhook_url"}

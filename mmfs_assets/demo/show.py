@@ -76,7 +76,7 @@ def hits(console: Console, question: Question, found: Hits, precision: float | N
         right=("#", "score", "time"),
     )
     truth = f"precision@{len(found)} against the scenes: [bold]{precision:.2f}[/]; " if precision is not None else ""
-    console.print(f"{truth}gallery: {escape(str(page))}", highlight=False)
+    console.print(f"{truth}gallery: {escape(seen_from_here(page))}", highlight=False)
 
 
 def truth(console: Console, features: FeatureStore) -> None:
@@ -110,11 +110,13 @@ def epoch(console: Console, pin: Pin, batch: dict[str, Any], *, samples: int, se
 
 def next_steps(console: Console, features: FeatureStore, home: Path, *, seconds: float) -> None:
     """How to go on."""
-    console.print(f"\n[bold green]done[/] in {seconds:.0f} s. Store: {escape(features.url)}", highlight=False)
+    place = home if seen_from_here(home) == str(home) else f"$PWD/{seen_from_here(home)}"  # Dagster wants it absolute
+    told = features.url if "://" in features.url else seen_from_here(Path(features.url))
+    console.print(f"\n[bold green]done[/] in {seconds:.0f} s. Store: {escape(told)}", highlight=False)
     console.print(
         f"""
   make ui                                           the lineage, runs, checks and contact sheets in Dagster
-      (or: DAGSTER_HOME={home} dagster dev -w workspace.yaml)
+      (or: DAGSTER_HOME={place} .venv/bin/dagster dev -w workspace.yaml)
   .venv/bin/mmfs search "a green cone" --html g.html    ask your own question
   .venv/bin/mmfs sql "SELECT kind, count(*) FROM raw_media GROUP BY kind"
   .venv/bin/mmfs demo --media DIR                       the same with your own pictures and videos
@@ -123,6 +125,11 @@ def next_steps(console: Console, features: FeatureStore, home: Path, *, seconds:
         highlight=False,
         markup=False,
     )
+
+
+def seen_from_here(path: Path) -> str:
+    """A path as one types it in the working directory."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def gallery_folder(features: FeatureStore) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mmfs.client import FeatureStore, open_store
-from mmfs.errors import FeatureError, StoreError
+from mmfs.errors import FeatureError, NoStoreError
 from mmfs.ids import digest
 from mmfs.settings import Settings, load_settings
 from mmfs_assets.assets.demo_head import COLUMNS
@@ -75,14 +75,14 @@ def _render(console: Console, settings: Settings, pictures: int, clips: int) -> 
             settings, pictures, clips, lambda done, total: status.update(f"rendering {done} of {total}")
         )
     how = f"rendered in {time.perf_counter() - began:.1f} s" if fresh else "there already, nothing rendered"
-    console.print(f"{pictures} pictures and {clips} clips in {folder}: {how}", highlight=False)
+    console.print(f"{pictures} pictures and {clips} clips in {show.seen_from_here(folder)}: {how}", highlight=False)
     return folder
 
 
 def _open(settings: Settings) -> FeatureStore:
     try:
         there = open_store(load_settings(store=settings.store), create=False)
-    except StoreError:
+    except NoStoreError:
         return open_store(settings)
     check_models(settings, there.settings)
     return open_store(settings)

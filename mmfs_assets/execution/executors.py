@@ -8,8 +8,9 @@ from typing import Any
 
 import dagster as dg
 
-from mmfs.errors import MissingExtraError, SettingsError
+from mmfs.errors import SettingsError
 from mmfs.settings import Settings
+from mmfs_assets.execution.installed import check_installed
 from mmfs_assets.execution.mixed_steps import mixed
 from mmfs_assets.execution.passed_on import passed_on
 from mmfs_assets.execution.pod_config import gpu_pod, step_pod
@@ -25,17 +26,13 @@ def executor_for(settings: Settings) -> dg.ExecutorDefinition:
 
     Raises:
         SettingsError: Steps elsewhere would look for the store in another place.
-        MissingExtraError: What sends steps elsewhere is not installed.
+        MissingExtraError: What sends steps elsewhere, or keeps the history there, is not installed.
     """
+    check_installed(settings)
     if settings.executor in ("local", "gpu_box"):
         return in_process_executor
     _check_store(settings)
-    try:
-        return _ray(settings) if settings.executor == "ray" else _k8s(settings)
-    except ImportError as error:
-        raise MissingExtraError(
-            f"MMFS_EXECUTOR={settings.executor}: {error.name} is not installed", mend="pip install 'mmfs[cluster]'"
-        ) from error
+    return _ray(settings) if settings.executor == "ray" else _k8s(settings)
 
 
 def step_tags(settings: Settings, *, gpu: bool) -> Mapping[str, Any]:

@@ -72,6 +72,7 @@ def _database_said(error: BaseException | None) -> str | None:
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         if isinstance(error, (SQLAlchemyError, sqlite3.Error)):
-            return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+            said = str(getattr(error, "orig", None) or error).strip()
+            return said.partition("\n")[0] or type(error).__name__
         error = error.__cause__ or error.__context__
     return None

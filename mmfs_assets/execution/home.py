@@ -11,6 +11,7 @@ from dagster._core.instance.ref import InstanceRef
 from mmfs.errors import SettingsError
 from mmfs.settings import Settings
 from mmfs_assets.execution.history_errors import history_errors
+from mmfs_assets.execution.installed import check_installed
 from mmfs_assets.execution.instance_file import NAME, write_instance_file
 
 #: What a run in this process prints belongs to the terminal, not to a file beside the run; and it needs no launcher,
@@ -67,7 +68,9 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
     Raises:
         HistoryError: Its databases cannot be read or written, now or while it is used.
+        MissingExtraError: What reaches them is not installed.
     """
+    check_installed(settings)
     home = dagster_home(settings)
     with (
         history_errors(settings, home),

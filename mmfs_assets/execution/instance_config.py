@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from mmfs.features.device import gpu_count
 from mmfs.settings import Settings
 from mmfs_assets.execution.pod_config import run_pod
 
@@ -13,7 +14,7 @@ Config = dict[str, Any]
 #: Launcher of runs on a cluster, by executor.
 LAUNCHERS = {
     "ray": ("mmfs_assets.execution.ray_launcher", "SettingsRayRunLauncher"),
-    "k8s": ("dagster_k8s", "K8sRunLauncher"),
+    "k8s": ("mmfs_assets.execution.k8s_launcher", "StoppingK8sRunLauncher"),
 }
 #: Of the other executors: a process of the code server.
 LOCAL = ("mmfs_assets.execution.run_launcher", "LocalRunLauncher")
@@ -30,7 +31,7 @@ def instance_config(settings: Settings) -> Config:
         "nux": {"enabled": False},
         "concurrency": {
             # Twice as many as devices, so that the next frames are decoded while models work.
-            "runs": {"max_concurrent_runs": max(4, 2 * (gpu_steps(settings) if remote else len(settings.gpus)))},
+            "runs": {"max_concurrent_runs": max(4, 2 * device_steps(settings))},
             "pools": {"default_limit": 1, "granularity": "op"},
         },
         "run_monitoring": {
@@ -52,10 +53,12 @@ def instance_config(settings: Settings) -> Config:
     return found
 
 
-def gpu_steps(settings: Settings) -> int:
-    """Steps of model assets that a cluster holds at once, by its settings."""
-    cluster = settings.ray if settings.executor == "ray" else settings.k8s
-    return max(1, math.floor(cluster.gpus / cluster.gpus_per_step))
+def device_steps(settings: Settings) -> int:
+    """Steps of model assets that there are devices for at once: on the cluster by its settings, or here."""
+    if settings.executor in LAUNCHERS:
+        cluster = settings.ray if settings.executor == "ray" else settings.k8s
+        return max(1, math.floor(cluster.gpus / cluster.gpus_per_step))
+    return max(1, len(settings.gpus) or (gpu_count() if settings.executor == "gpu_box" else 1))
 
 
 def _compute_logs(place: str) -> Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml  # type: ignore[import-untyped]
 from mmfs.errors import SettingsError
 from mmfs.ids import digest
 from mmfs.settings import Settings
+from mmfs_assets.execution.installed import check_installed
 from mmfs_assets.execution.instance_config import LAUNCHERS, LOCAL, Config, instance_config
 
 NAME = "dagster.yaml"
@@ -54,7 +56,9 @@ def write_instance_file(home: Path, settings: Settings, *, overwrite: bool = Fal
 
     Raises:
         SettingsError: It was edited by hand.
+        MissingExtraError: Dagster could not read it here, since what it names is not installed.
     """
+    check_installed(settings)
     path, text = home / NAME, instance_yaml(settings)
     if path.exists():
         if path.read_text() == text:
@@ -72,28 +76,76 @@ def edited_by_hand(text: str) -> bool:
 
 
 def differences(home: Path, settings: Settings) -> list[str]:
-    """Where the file at hand does not do what the settings ask for, in words; what else was put in is no matter."""
+    """Where the file at hand does not do what the settings ask for, in words.
+
+    A file as `mmfs home` left it should be the one of these settings. In another, what was put in by hand is no matter.
+    """
     path = home / NAME
-    found: Config = (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
+    text = path.read_text() if path.exists() else ""
+    found: Config = yaml.safe_load(text) or {}
     wanted = instance_config(settings)
-    said = []
-    for section, setting in _SETTINGS.items():
-        has, wants = _essence(section, found.get(section)), _essence(section, wanted.get(section))
-        if has != wants and (wants or section == "storage") and (has in _OURS or wants != LOCAL[1]):
-            said.append(f"{path} has {section} {has or 'by default'}, {setting} asks for {wants or 'the default'}")
+    by_hand = edited_by_hand(text)
+    kinds = {section: (_kind(found.get(section)), _kind(wanted.get(section))) for section in _SETTINGS}
+    said = [
+        f"{path} has {section} {has or 'by default'}, {_SETTINGS[section]} asks for {wants or 'the default'}"
+        for section, (has, wants) in kinds.items()
+        if has != wants and not (by_hand and _is_a_choice(section, has, wants))
+    ]
+    if said:  # the rest follows from it
+        return said
+    if by_hand:
+        alike = [section for section, (has, wants) in kinds.items() if has == wants and has]
+        found, wanted = _given(found, alike), _given(wanted, alike)
+    has_leaves, wanted_leaves = _leaves(found), _leaves(wanted)
+    for place in wanted_leaves if by_hand else {**wanted_leaves, **has_leaves}:
+        has, wants = has_leaves.get(place), wanted_leaves.get(place)
+        if has != wants:
+            said.append(
+                f"{path} has {place} {_shown(has, 'by default')}, settings ask for {_shown(wants, 'the default')}"
+            )
     return said
 
 
 #: Launchers that go with an executor, and Dagster's own, which does not see every death; others are somebody's choice.
 _OURS = {None, "DefaultRunLauncher", *(name for _, name in LAUNCHERS.values())}
+#: Configured, but by no setting.
+_FIXED = {"skip_empty_files", "upload_interval"}
 
 
-def _essence(section: str, config: Any) -> str | None:
-    """What a section comes down to; None where there is none."""
-    if not config:
+def _kind(section: Any) -> str | None:
+    """What a section comes down to, its class or the first thing in it; None where there is none."""
+    if not isinstance(section, Mapping) or not section:
         return None
-    if section == "storage":
-        return str(next(iter(config)))
-    place = config.get("config", {})
-    bucket = f" s3://{place['bucket']}/{place.get('prefix', '')}" if "bucket" in place else ""
-    return f"{config['class']}{bucket}"
+    return str(section.get("class") or next(iter(section)))
+
+
+def _is_a_choice(section: str, has: str | None, wants: str | None) -> bool:
+    """Whether what a file has in the place of what is wanted may have been put there for a reason."""
+    if section == "run_launcher":
+        return has not in _OURS and wants == LOCAL[1]
+    return section == "compute_logs" and not wants
+
+
+def _given(config: Config, sections: Iterable[str]) -> Config:
+    """What settings give the classes of these sections."""
+    given: Config = {}
+    for section in sections:
+        values = (config.get(section) or {}).get("config") or {}
+        given[section] = {"config": {name: value for name, value in values.items() if name not in _FIXED}}
+    return given
+
+
+def _leaves(value: Any, place: str = "") -> Config:
+    """Values by their places.
+
+    >>> _leaves({"runs": {"limit": 4}, "names": ["a"]})
+    {'runs.limit': 4, 'names': ['a']}
+    """
+    if not isinstance(value, Mapping):
+        return {place: value}
+    prefix = f"{place}." if place else ""
+    return {inner: leaf for name, part in value.items() for inner, leaf in _leaves(part, f"{prefix}{name}").items()}
+
+
+def _shown(value: Any, absent: str) -> str:
+    return absent if value is None else str(value)

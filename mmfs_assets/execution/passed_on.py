@@ -20,12 +20,6 @@ def passed_on(settings: Settings, environment: Mapping[str, str] | None = None) 
     ['MMFS_DEVICE']
     """
     variables = os.environ if environment is None else environment
-    secret = {f"MMFS_{name.upper()}" for name in Settings.model_fields if _is_secret(name)}
-    ours = {name for name in variables if name.startswith("MMFS_") or name == "DAGSTER_HOME"}
-    return sorted((ours | set(settings.ray.environment)) - secret)
-
-
-def _is_secret(name: str) -> bool:
-    """Whether a setting is kept out of sight: a secret, or a URL that may have a password in it."""
-    field = Settings.model_fields[name]
-    return not field.repr or "SecretStr" in str(field.annotation)
+    secret = {f"MMFS_{name.upper()}" for name in Settings.secrets()}
+    ours = {name for name in variables if name.startswith("MMFS_") or name == "DAGSTER_HOME"} - secret
+    return sorted(ours | set(settings.ray.environment))

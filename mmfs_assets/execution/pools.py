@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import dagster as dg
 
-from mmfs.features.device import gpu_count
 from mmfs.settings import Settings
-from mmfs_assets.execution.instance_config import LAUNCHERS, gpu_steps
+from mmfs_assets.execution.instance_config import device_steps
 
 
 def pool_limits(settings: Settings) -> dict[str, int]:
     """Limits by pool: a step of a model asset for each device, one builder of search indexes."""
-    if settings.executor in LAUNCHERS:
-        devices = gpu_steps(settings)
-    else:
-        devices = len(settings.gpus) or (gpu_count() if settings.executor == "gpu_box" else 1)
-    return {"gpu": max(1, devices), "index": 1}
+    return {"gpu": device_steps(settings), "index": 1}
 
 
 def set_pool_limits(instance: dg.DagsterInstance, settings: Settings) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+import sys
 from typing import Any
 
 import pytest
@@ -39,15 +39,10 @@ def test_a_store_that_every_machine_would_look_for_elsewhere_is_refused(name: An
 
 @pytest.mark.parametrize(("name", "module"), [("ray", "dagster_ray"), ("k8s", "dagster_k8s")])
 def test_what_is_not_installed_is_said_with_the_extra(name: Any, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    imported = builtins.__import__
-
-    def without(wanted: str, *args: Any, **more: Any) -> Any:
-        if wanted == module:
-            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
-        return imported(wanted, *args, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match=rf"MMFS_EXECUTOR={name}: {module} is not installed.*mmfs\[cluster\]"):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(
+        MissingExtraError, match=rf"{module} is not installed \[MMFS_EXECUTOR={name}\].*mmfs\[cluster\]"
+    ):
         executor_for(Settings(store="/store", executor=name))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -83,6 +84,11 @@ def test_a_postgres_that_is_away_is_named_without_its_password(monkeypatch: pyte
         sqlalchemy.create_engine(url, poolclass=NullPool).connect()
     assert "MMFS_POSTGRES_URL" in caught.value.mend
     assert "secret-word" not in str(caught.value)
+
+
+def test_a_database_that_says_nothing_is_named_by_its_error() -> None:
+    with pytest.raises(HistoryError, match="Dagster's history: OperationalError"), history_errors(Settings(), HOME):
+        raise sqlite3.OperationalError("")
 
 
 def test_what_is_no_fault_of_the_history_passes_as_it_is() -> None:

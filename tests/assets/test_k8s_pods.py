@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import dagster as dg
 import kubernetes
@@ -47,17 +48,44 @@ class _Cluster(ThreadingHTTPServer):
     """Takes jobs and answers with them, as the API server of a cluster does first."""
 
     jobs: list[tuple[str, dict[str, Any]]]
+    deleted: list[str]
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
         self.jobs = []
+        self.deleted = []
+
+    def labelled(self, selector: str) -> list[dict[str, Any]]:
+        """Jobs that have this label and are still there."""
+        name, _, value = selector.partition("=")
+        metadata = [job["metadata"] for _, job in self.jobs]
+        return [
+            {"metadata": one}
+            for one in metadata
+            if one["labels"].get(name) == value and one["name"] not in self.deleted
+        ]
 
 
 class _Answer(BaseHTTPRequestHandler):
+    server: _Cluster
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.jobs.append((self.path, json.loads(body)))  # type: ignore[attr-defined]
-        self.send_response(201)
+        self.server.jobs.append((self.path, json.loads(body)))
+        self._answer(201, body)
+
+    def do_GET(self) -> None:
+        place = urlsplit(self.path)
+        [selector] = parse_qs(place.query)["labelSelector"]
+        items = self.server.labelled(selector) if place.path.endswith("/jobs") else []
+        self._answer(200, json.dumps({"items": items}).encode())
+
+    def do_DELETE(self) -> None:
+        self.server.deleted.append(self.path.rpartition("/")[2])
+        self._answer(200, b"{}")
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -138,3 +166,14 @@ def test_all_pods_have_image_account_and_settings_and_secrets_are_only_named(
         assert {"secretRef": {"name": "mmfs-secrets"}} in container["envFrom"]
         assert {"configMapRef": {"name": "mmfs-settings"}} in container["envFrom"]
     assert "canary" not in json.dumps(cluster.jobs)
+
+
+def test_ending_a_run_ends_its_steps(cluster: _Cluster, instance: dg.DagsterInstance) -> None:
+    _pods(cluster, instance, "depth_maps")
+    _pods(cluster, instance, "clip_embeddings")
+    [ours, another] = instance.get_run_ids()
+    jobs = {job["metadata"]["name"]: job["metadata"]["labels"]["dagster/run-id"] for _, job in cluster.jobs}
+    assert sorted(jobs.values()) == sorted([ours, ours, another, another])
+    assert instance.run_launcher.terminate(ours)
+    assert {jobs[name] for name in cluster.deleted} == {ours}
+    assert len(set(cluster.deleted)) == 2
