@@ -82,15 +82,16 @@ def _source(module: object) -> str:
 def test_every_quoted_message_is_one_that_the_code_says(tmp_path: Path) -> None:
     listing = "Error performing GET http://127.0.0.1:9000/media?list-type=2&prefix=a in 1ms - 403 Forbidden"
     absent = "Error performing GET http://127.0.0.1:9000/media?list-type=2 in 1ms - 404 Not Found"
+    silent = "Error performing GET http://127.0.0.1:9000/media?list-type=2 in 2s - error sending request"
     alone = "Error performing PUT http://169.254.169.254/latest/api/token in 1ms"
     blob = BlobRef("packs/frames/000024/ab.tar", 512, 9012, 1)
     with pytest.raises(IntegrityError) as damaged:
         check_blob(blob, bytes(9012))
     misfit = differences(tmp_path, Settings.model_validate({"executor": "ray"}))
     said = [
-        *(_refused(text) for text in (listing, absent, alone)),
+        *(_refused(text) for text in (listing, absent, silent, alone)),
         Reason.MISSING.value,
-        (ROOT / "mmfs" / "ingest" / "originals.py").read_text(),
+        *((ROOT / "mmfs" / "ingest" / name).read_text() for name in ("folders.py", "originals.py")),
         _source(code_guard),
         _error(lambda: candidates("cuda", [])),
         _said_by_the_lease(tmp_path),

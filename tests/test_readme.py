@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from mmfs.client import open_store
 from mmfs.features.registry import instantiate, registered
 from mmfs.features.runner import run_feature
 from mmfs.settings import load_settings
 from mmfs.store import Store
+from mmfs_assets.demo.show import next_steps
 from tests.features.tiny import SHARD, add_frames
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,3 +43,12 @@ def test_every_file_that_the_readme_names_exists() -> None:
     named |= set(re.findall(r"\]\(((?!http)[\w./-]+)\)", README))
     assert len(named) > 20
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_the_demo_says_how_to_go_on_in_the_words_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = StringIO()
+    features = open_store("data/store")
+    next_steps(Console(file=said, width=120), features, (tmp_path / "dagster_home").absolute(), seconds=30)
+    _, lines = said.getvalue().split("\n\n", maxsplit=1)
+    assert lines.strip("\n") in README
