@@ -31,7 +31,7 @@ from mmfs.store import Store
 from mmfs.store.costs import processor_name
 from mmfs_assets.execution.instance_file import write_instance_file
 from mmfs_assets.partitions import shards_of
-from mmfs_assets.planning.backfill import launch_missing
+from mmfs_assets.planning.launch import launch_missing
 from tests.deployment import Deployment, deployed
 from tests.many_shards import CHAIN, ManyShards, compute_plainly
 

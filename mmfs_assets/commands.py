@@ -83,7 +83,8 @@ def _launch(settings: Settings, assets: list[str] | None, *, missing: bool) -> N
     from mmfs.cli.output import console
     from mmfs_assets.execution.home import open_instance
     from mmfs_assets.page_urls import page_url
-    from mmfs_assets.planning.backfill import launch_missing, require_daemon
+    from mmfs_assets.planning.backfill import require_daemon
+    from mmfs_assets.planning.launch import launch_missing
 
     with open_instance(settings) as instance:
         require_daemon(instance)

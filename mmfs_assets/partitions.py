@@ -26,3 +26,8 @@ def add_missing_shards(instance: dg.DagsterInstance, shards: list[str]) -> list[
     if new:
         instance.add_dynamic_partitions("shard", new)
     return new
+
+
+def counted(shards: int) -> str:
+    """A number of shards in words."""
+    return f"{shards} shard" if shards == 1 else f"{shards} shards"

@@ -14,7 +14,7 @@ from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_C
 from mmfs.errors import MmfsError
 from mmfs.store import Store
 from mmfs.store.problem import Problem
-from mmfs_assets.partitions import shards_of
+from mmfs_assets.partitions import counted, shards_of
 from mmfs_resources import StoreResource
 
 #: Lists what is wrong in a shard; nothing when all is well.
@@ -118,11 +118,6 @@ def _table(found: Mapping[str, list[Problem]]) -> dg.TableMetadataValue:
         for shard, problem in _worst_first(found)[:_LISTED]
     ]
     return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], dg.TableSchema(_COLUMNS))
-
-
-def counted(shards: int) -> str:
-    """A number of shards in words."""
-    return f"{shards} shard" if shards == 1 else f"{shards} shards"
 
 
 def _shards(context: dg.AssetCheckExecutionContext, store: Store, key: dg.AssetCheckKey) -> list[str]:

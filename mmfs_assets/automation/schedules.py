@@ -17,7 +17,7 @@ from mmfs_resources import StoreResource
 @dg.op
 def launch_what_is_needed(context: dg.OpExecutionContext, store: StoreResource) -> None:
     """Look at what is missing or stale, and launch backfills of it; no shard that is under way is taken."""
-    from mmfs_assets.planning.backfill import launch_missing  # which imports the definitions, of which this is a part
+    from mmfs_assets.planning.launch import launch_missing  # which imports the definitions, of which this is a part
 
     launched = launch_missing(store.get().settings, context.instance, title="nightly")
     said = f"launched backfills: {', '.join(launched.backfills) or 'none'}"

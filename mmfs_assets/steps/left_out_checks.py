@@ -12,7 +12,8 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from mmfs.store import Store
 from mmfs_assets.assets.checks import checks_of
-from mmfs_assets.assets.shard_checks import counted, failed_before, last_evaluation, look_at
+from mmfs_assets.assets.shard_checks import failed_before, last_evaluation, look_at
+from mmfs_assets.partitions import counted
 
 _BEFORE = "; before: "
 

@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 from mmfs.errors import SettingsError
 from mmfs_assets.commands import app
 from mmfs_assets.definitions import definitions_for
-from mmfs_assets.planning.backfill import Launched, launch_backfill, launch_missing, require_daemon
+from mmfs_assets.planning.backfill import launch_backfill, require_daemon
+from mmfs_assets.planning.launch import Launched, launch_missing
 from tests.assets.conftest import FEATURE_ASSETS, SHARDS, World
 from tests.deployment import Deployment, deployed
 

@@ -15,7 +15,7 @@ import mmfs_assets
 from mmfs.ingest import build_frames, register_media
 from mmfs_assets.execution.instance_config import instance_config
 from mmfs_assets.execution.pools import set_pool_limits
-from mmfs_assets.planning.backfill import launch_missing
+from mmfs_assets.planning.launch import launch_missing
 from tests.assets.leases import leased_steps, most_at_once, shared_devices
 from tests.deployment import deployed
 from tests.many_shards import ManyShards

@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 from mmfs.errors import SettingsError
 from mmfs.settings import Settings
 from mmfs_assets.commands import app
-from mmfs_assets.planning import backfill
-from mmfs_assets.planning.backfill import Launched
+from mmfs_assets.planning import backfill, launch
+from mmfs_assets.planning.launch import Launched
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def _launch(monkeypatch: pytest.MonkeyPatch, launched: Launched) -> Result:
-    monkeypatch.setattr(backfill, "launch_missing", lambda settings, instance, **_: launched)
+    monkeypatch.setattr(launch, "launch_missing", lambda settings, instance, **_: launched)
     said = CliRunner().invoke(app, ["materialize", "--launch"])
     assert said.exit_code == 0, said.output
     return said
@@ -44,7 +44,7 @@ def test_each_backfill_is_said_with_its_page_and_without_the_password(
 
 def test_where_nothing_is_launched_it_says_why(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     said = _launch(monkeypatch, Launched((), busy=("000000",), working=("ab",), waiting=()))
-    assert "nothing to launch: under way already: 1 shards, backfills ab" in said.output
+    assert "nothing to launch: under way already: 1 shard, backfills ab" in said.output
     assert "nothing to launch: all is fresh" in _launch(monkeypatch, Launched((), (), (), ())).output
 
 

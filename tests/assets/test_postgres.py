@@ -21,7 +21,7 @@ from mmfs.settings import Settings, load_settings
 from mmfs.store import Objects
 from mmfs_assets.execution.history_errors import HistoryError
 from mmfs_assets.execution.home import dagster_home, open_instance
-from mmfs_assets.planning.backfill import launch_missing
+from mmfs_assets.planning.launch import launch_missing
 from mmfs_assets.planning.materialize import materialize
 from tests.deployment import Deployment, deployed
 from tests.features.tiny import picture

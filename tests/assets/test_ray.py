@@ -13,7 +13,7 @@ import mmfs_assets
 from mmfs.store import Store
 from mmfs_assets.execution.instance_file import write_instance_file
 from mmfs_assets.execution.pools import set_pool_limits
-from mmfs_assets.planning.backfill import launch_missing
+from mmfs_assets.planning.launch import launch_missing
 from tests.assets.leases import leased_steps, shared_devices
 from tests.deployment import deployed
 from tests.many_shards import CHAIN, ManyShards, compute_plainly

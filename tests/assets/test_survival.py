@@ -17,7 +17,7 @@ from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES, Bulk
 
 from mmfs.store import Store
 from mmfs_assets.execution.instance_config import instance_config
-from mmfs_assets.planning.backfill import launch_missing
+from mmfs_assets.planning.launch import launch_missing
 from mmfs_assets.planning.plan import make_plan
 from mmfs_assets.steps.metadata import ROWS_ADOPTED, ROWS_COMPUTED
 from tests.deployment import PARTS, Deployment, deployed
