@@ -40,7 +40,7 @@ cluster: $(STAMP) ## Tests with Ray, PostgreSQL and Dagster's own processes, as 
 	$(BIN)/python -m pytest -m "cluster and not soak" -n 2 --dist loadfile $(ONLY)
 
 soak: $(STAMP) ## The long seeded suites
-	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m pytest -m soak -n 2 --dist loadfile
 
 check: $(STAMP) ## Lint, formatting, types, import contracts
 	$(BIN)/ruff check .
