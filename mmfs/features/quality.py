@@ -66,19 +66,28 @@ class FrameQuality(Feature):
         import torch
 
         frames = batch["frames"]
-        axes = torch.tensor(_AXES, device=frames.device) @ frames.float().flatten(2)
-        mean = axes.mean(2)
-        deviation = (axes - mean[..., None]).square_().mean(2).sqrt()
-        edges = laplacian(axes[:, 0].unflatten(1, frames.shape[2:])).flatten(1)
+        axes = (torch.tensor(_AXES, device=frames.device) @ frames.float().flatten(2)).unflatten(2, frames.shape[2:])
+        mean = _mean(axes)
+        deviation = _mean((axes - mean[..., None, None]).square_()).sqrt()
+        edges = laplacian(axes[:, 0])
         return {
             "brightness": mean[:, 0],
             "contrast": deviation[:, 0],
-            "sharpness": edges.square().mean(1) - edges.mean(1).square(),
+            "sharpness": _mean(edges.square()) - _mean(edges).square(),
             "colourfulness": deviation[:, 1:].norm(dim=1) + 0.3 * mean[:, 1:].norm(dim=1),
             "phash": perceptual_hash(batch["luma"]),
             "is_blank": deviation.amax(1) < _BLANK_BELOW,
             "motion": (batch["luma"] - batch["luma_before"]).abs().mean((1, 2)),
         }
+
+
+def _mean(planes: Tensor) -> Tensor:
+    """Means of planes ``[..., H, W]``, line by line.
+
+    Threads would share the sum of a whole plane when a batch has fewer planes than there are threads: then the last
+    bits of a frame's numbers would depend on which frames are computed with it.
+    """
+    return planes.mean(-1).mean(-1)
 
 
 def luma(images: Tensor) -> Tensor:

@@ -123,7 +123,7 @@ class _Builder:
     now_us: int
 
     def run(self, shards: Sequence[str]) -> dict[str, IndexReport]:
-        """Compare, build if anything changed, publish, record."""
+        """Compare, build if anything changed, publish, clear up, record."""
         started = time.perf_counter()
         published = self.engine.published(self.space.name)
         sources = {shard: shard_source(self.store, self.space, shard) for shard in shards}
@@ -143,6 +143,7 @@ class _Builder:
             write_manifest(self.store.objects, manifest)
         else:
             manifest = base
+        self._collect_garbage()  # also where nothing was built: the builder before may have died between the two
         seconds = (time.perf_counter() - started) / max(1, len(shards))
         return {
             shard: record_shard(
@@ -236,7 +237,6 @@ class _Builder:
             fault_point("search.after_publish")
         finally:
             build.abandon()
-        self._collect_garbage()
         return manifest, stats.recall
 
     def _write(self, build: IndexBuild, changes: dict[str, Change]) -> tuple[pa.RecordBatch | None, set[str]]:

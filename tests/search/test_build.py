@@ -272,11 +272,13 @@ def test_the_published_build_answers_after_a_death_anywhere_and_a_second_run_con
     _killed(fresh, "search.after_publish")
     after = published(fresh)
     assert after != before
+    assert len(leftovers(fresh)) == 3  # it died before it cleared up, too
     assert fresh.tables.read("qdrant_index", shard="000001").to_pylist()[0]["build_id"] == before[1]
 
     report = build_index(fresh, TABLE, SHARDS)
     assert (report["000001"].computed, report["000001"].rows, report["000001"].changed) == (0, 18, True)
     assert published(fresh) == after
+    assert sorted(leftovers(fresh)) == sorted([before[1], after[1]])
     assert ask(fresh, "red", k=100).info.lag_rows == 0
 
 
