@@ -6,7 +6,7 @@ from launch to its end over another store with the same media. The tables must c
 the difference of both wall times over their number; by processor time it is the same difference, but it counts what
 ran side by side twice, and says more where the machine was shared.
 
-    python benchmarks/orchestration_overhead.py [--json FILE] [--quick] [--shards 200] [--shards-per-run 8]
+    python benchmarks/orchestration_overhead.py [--json FILE] [--quick] [--shards 200] [--shards-per-run 32]
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def measure(world: ManyShards) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "shards": world.shards,
         "files_per_shard": world.files,
-        "shards_per_run": world.settings().shards_per_run,
+        "shards_per_run": world.settings().shards_in_run,
         "plain": plain,
         "backfill": backfill,
         # Without what the daemon does before and after: from the first run's start to the last run's end.

@@ -245,7 +245,12 @@ class Settings(BaseSettings):
     watch_page_files: int = Field(10_000, ge=100, description="Most files that one tick of the sensor looks at.")
     shard_target_mb: int = Field(512, ge=1, description="Media in a shard before it is sealed, in MiB.")
     shard_max_files: int = Field(4096, ge=1, description="Files in a shard before it is sealed.")
-    shards_per_run: int = Field(8, ge=1, description="Shards that one Dagster run of a backfill works through.")
+    shards_per_run: int | None = Field(
+        None,
+        ge=1,
+        description="Shards that one Dagster run of a backfill works through; default: 32, or 8 where runs share several "
+        "devices (MMFS_EXECUTOR other than local).",
+    )
     workers: int | None = Field(None, ge=1, description="Decoding processes; default: one a core, at most 8.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N, for model assets and query models.")
     executor: Literal["local", "gpu_box", "ray", "k8s"] = Field(
@@ -323,6 +328,14 @@ class Settings(BaseSettings):
         if place is not None and not re.fullmatch(r"s3://[^/]+(/.*)?", place):
             raise ValueError("is not s3://bucket or s3://bucket/prefix, and files are kept where it is unset")
         return place
+
+    @property
+    def shards_in_run(self) -> int:
+        """Shards that one run of a backfill works through.
+
+        A run costs some ten seconds to start, but works on one device at a time: fewer shards where there are many.
+        """
+        return self.shards_per_run or (32 if self.executor == "local" else 8)
 
     def with_recorded(self, recorded: dict[str, Any]) -> Self:
         """These settings, with what the store recorded filled in wherever nothing was set by hand.

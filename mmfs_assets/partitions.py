@@ -11,7 +11,7 @@ SHARDS = dg.DynamicPartitionsDefinition(name="shard")
 
 def backfill_policy(settings: Settings) -> dg.BackfillPolicy:
     """How many shards one run works through; the same for all assets, so that a backfill fuses the chain."""
-    return dg.BackfillPolicy.multi_run(max_partitions_per_run=settings.shards_per_run)
+    return dg.BackfillPolicy.multi_run(max_partitions_per_run=settings.shards_in_run)
 
 
 def shards_of(store: Store) -> list[str]:

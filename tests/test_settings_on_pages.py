@@ -57,5 +57,6 @@ def test_the_defaults_in_tables_are_the_defaults() -> None:
 
 
 def test_the_shards_of_a_run_are_as_many_as_the_page_says() -> None:
-    [told] = re.findall(r"`MMFS_SHARDS_PER_RUN`\s+shards \((\d+)\)", PAGES["operations.md"])
-    assert int(told) == Settings.model_construct().shards_per_run
+    [told] = re.findall(r"`MMFS_SHARDS_PER_RUN`\s+shards \((\d+); (\d+) where", PAGES["operations.md"])
+    settings = [Settings.model_construct(executor=executor) for executor in ("local", "gpu_box")]
+    assert [int(number) for number in told] == [each.shards_in_run for each in settings]

@@ -95,7 +95,7 @@ def register(world: ManyShards, shards: int, *, watched_shards: int) -> Register
         for asset in assets:
             reads = graph.get(dg.AssetKey(asset)).metadata[READS]
             facts = facts_of(store, contents, asset, reads, names)
-            copy_events(instance, asset, facts, shards_per_run=settings.shards_per_run)
+            copy_events(instance, asset, facts, shards_per_run=settings.shards_in_run)
     return Registered(world, watched, names, assets)
 
 

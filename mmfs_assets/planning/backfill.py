@@ -1,6 +1,6 @@
 """Hand over exact shards of assets to Dagster's daemon, as a backfill.
 
-The daemon cuts it into runs of ``shards_per_run`` shards. Where assets need the same shards, a run takes the whole
+The daemon cuts it into runs of ``MMFS_SHARDS_PER_RUN`` shards. Where assets need the same shards, a run takes the whole
 chain through them; where they do not, downstream waits for upstream. If a shard fails, what is downstream of its run is
 left to the next launch, which finds the finished shards fresh.
 """

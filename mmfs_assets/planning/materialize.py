@@ -67,7 +67,7 @@ def materialize(
         plan.needs,
         partitions=instance.get_dynamic_partitions("shard"),
         assets=plan.sharded,
-        shards_per_run=plan.store.settings.shards_per_run,
+        shards_per_run=plan.store.settings.shards_in_run,
     ):
         _execute(job, instance, run, done, watcher or Silent())
     for asset in plan.stale:

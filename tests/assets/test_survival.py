@@ -43,7 +43,7 @@ def test_a_backfill_survives_the_death_of_each_part(tmp_path: Path) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 def test_a_backfill_of_a_hundred_shards_survives_ten_deaths(tmp_path: Path) -> None:
-    _survive(ManyShards(tmp_path, shards=100), [*PARTS, WORKER, WORKER] * 2)
+    _survive(ManyShards(tmp_path, shards=100, shards_per_run=8), [*PARTS, WORKER, WORKER] * 2)
 
 
 def _survive(world: ManyShards, victims: Sequence[str]) -> None:
