@@ -248,8 +248,8 @@ class Settings(BaseSettings):
     shards_per_run: int | None = Field(
         None,
         ge=1,
-        description="Shards that one Dagster run of a backfill works through; default: 32, or 8 where runs share several "
-        "devices (MMFS_EXECUTOR other than local).",
+        description="Shards that one Dagster run of a backfill works through; default: 32, or 8 where MMFS_EXECUTOR is "
+        "not local, so that runs share the devices.",
     )
     workers: int | None = Field(None, ge=1, description="Decoding processes; default: one a core, at most 8.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N, for model assets and query models.")
