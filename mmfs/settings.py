@@ -246,10 +246,7 @@ class Settings(BaseSettings):
     shard_target_mb: int = Field(512, ge=1, description="Media in a shard before it is sealed, in MiB.")
     shard_max_files: int = Field(4096, ge=1, description="Files in a shard before it is sealed.")
     shards_per_run: int | None = Field(
-        None,
-        ge=1,
-        description="Shards that one Dagster run of a backfill works through; default: 32, or 8 where MMFS_EXECUTOR is "
-        "not local, so that runs share the devices.",
+        None, ge=1, description="Shards a run of a backfill takes up; default: 32, or 8 if MMFS_EXECUTOR is not local."
     )
     workers: int | None = Field(None, ge=1, description="Decoding processes; default: one a core, at most 8.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N, for model assets and query models.")
@@ -331,10 +328,7 @@ class Settings(BaseSettings):
 
     @property
     def shards_in_run(self) -> int:
-        """Shards that one run of a backfill works through.
-
-        A run costs some ten seconds to start, but works on one device at a time: fewer shards where there are many.
-        """
+        """``shards_per_run`` or its default: a run is dear to start, but works on one device at a time."""
         return self.shards_per_run or (32 if self.executor == "local" else 8)
 
     def with_recorded(self, recorded: dict[str, Any]) -> Self:

@@ -227,7 +227,7 @@ def test_launching_everything_spares_what_a_run_works_on(done: World) -> None:
         _events(instance, "frame_quality", "000001")
         launched = launch_missing(done.settings, instance, title="all", assets=["frame_quality"], missing=False)
         assert _found(done, instance) == {"all": {"frame_quality": ["000000", "000002"]}}
-    assert launched.left() == "under way already: 1 shards"
+    assert launched.left() == "under way already: 1 shard"
 
 
 def _events(

@@ -70,7 +70,7 @@ def test_all_assets_but_those_of_the_whole_store_are_partitioned_by_shard_with_o
         assert node.code_version
         if name not in ("duplicates", "demo_training_run"):
             assert node.partitions_def == SHARDS
-            assert node.backfill_policy == dg.BackfillPolicy.multi_run(max_partitions_per_run=8)
+            assert node.backfill_policy == dg.BackfillPolicy.multi_run(max_partitions_per_run=32)
 
 
 def test_model_assets_queue_on_the_pool_gpu_and_index_builders_on_the_pool_index(definitions: dg.Definitions) -> None:
