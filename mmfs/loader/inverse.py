@@ -105,7 +105,7 @@ class MediaFinder:
                 raise IntegrityError(
                     f"{file.path} cannot be read: {str(error).splitlines()[0]}",
                     where=self._objects.url,
-                    mend="run `mmfs verify --deep`; materialize the shard and pin again",
+                    mend="run `mmfs verify --deep`, do what it says, and pin again",
                 ) from error
         return known
 

@@ -75,7 +75,7 @@ class Join:
             if not guessed[wrong].all():
                 raise IntegrityError(
                     f"rows of {self.table.name} are not where their keys say",
-                    mend="run `mmfs verify`; materialize the shard and pin again",
+                    mend="run `mmfs verify --deep`, do what it says, and pin again",
                 )
             self._lines_up[np.unique(self._base.file_of(rows[wrong]))] = False
 

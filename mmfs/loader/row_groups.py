@@ -183,7 +183,7 @@ class RowGroups:
         return IntegrityError(
             f"{path} cannot be read: {reason.splitlines()[0]}",
             where=self.url,
-            mend="run `mmfs verify --deep`; materialize the shard and pin again",
+            mend="run `mmfs verify --deep`, do what it says, and pin again",
         )
 
 
