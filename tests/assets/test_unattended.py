@@ -6,8 +6,11 @@ import os
 import re
 import shutil
 import signal
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +93,39 @@ def deployment(tmp_path: Path, store: Store, hook: Webhook) -> Iterator[Deployme
         yield found
 
 
-def drop(folder: Path, number: int) -> None:
-    (folder / f"{number}.jpg").write_bytes(encode_jpeg(picture(number)))
-    (folder / f"{number}.txt").write_text(f"picture number {number}")
+def drop(folder: Path, *numbers: int) -> None:
+    """Pictures with captions, all written at one moment: one look takes all of them, or none."""
+    at = time.time()
+    for number in numbers:
+        picture_file, caption = folder / f"{number}.jpg", folder / f"{number}.txt"
+        picture_file.write_bytes(encode_jpeg(picture(number)))
+        caption.write_text(f"picture number {number}")
+        os.utime(picture_file, (at, at))
+        os.utime(caption, (at, at))
+
+
+@contextmanager
+def growing(file: Path) -> Iterator[None]:
+    """Something goes on writing a file."""
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.wait(0.1):
+            os.utime(file)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        writer.join()
+
+
+def said(deployment: Deployment) -> list[str]:
+    """What the ticks of the sensor over the watched folder said, the latest first."""
+    state = deployment.graphql(SENSOR, name="new_media")["sensorOrError"]["sensorState"]
+    return [tick["skipReason"] or "" for tick in state["ticks"]]
 
 
 def materialized(instance: dg.DagsterInstance) -> set[str]:
@@ -141,8 +174,7 @@ def test_dropped_files_are_computed_unattended_whatever_dies_and_what_fails_is_t
     tmp_path: Path, store: Store, deployment: Deployment, hook: Webhook
 ) -> None:
     media = tmp_path / "media"
-    drop(media, 0)
-    drop(media, 1)
+    drop(media, 0, 1)
     with dg.DagsterInstance.from_config(str(deployment.home)) as instance:
         instance.report_runless_asset_event(dg.AssetMaterialization("verification"))
         # The run worker is killed in the middle: the daemon tells of it and tries again.
@@ -159,6 +191,11 @@ def test_dropped_files_are_computed_unattended_whatever_dies_and_what_fails_is_t
         # A second drop joins the open shard; one model is away, which fails its asset and nothing else.
         shutil.move(tmp_path / "depth", tmp_path / "depth-away")
         drop(media, 2)
+        with growing(media / "2.jpg"):
+            deployment.wait_for(
+                lambda: any("1 files wait until they have settled" in text for text in said(deployment))
+            )
+            assert rows(store)["raw_media"] == 2
         told = deployment.wait_for(lambda: [one for one in hook.messages if "depth_maps" in one["error"]])
         assert told[0]["shards"] == "shard 000000"
         deployment.wait_for(lambda: materialized(instance) == set(ASSETS) - {"depth_maps"})
@@ -188,9 +225,8 @@ def _look_at_the_ui(deployment: Deployment) -> None:
     }
     assert {state["status"] for state in states.values()} == {"RUNNING"}
     assert not [tick for state in states.values() for tick in state["ticks"] if tick["error"]]
-    said = [tick["skipReason"] or "" for tick in states["new_media"]["ticks"]]
-    assert any("2 new files, 0 changed ones, 1 new shards" in text for text in said)
-    assert any("wait until they have settled" in text for text in said)
+    taken = [text.split("; ")[1] for text in said(deployment) if " new files" in text]
+    assert taken == ["1 new files, 0 changed ones, 0 new shards", "2 new files, 0 changed ones, 1 new shards"]
     nights = {
         name: deployment.graphql(FRESHNESS, asset={"path": [name]})["assetNodeOrError"]
         for name in ("verification", "vacuum")
