@@ -205,7 +205,7 @@ _QUARANTINE = TableSpec(
         Column("message", pa.string(), "What the decoder or model said."),
         Column("library_versions", pa.string(), "Versions of the libraries involved, a JSON object."),
         Column("attempts", pa.int64(), "How often it was tried."),
-        Column("mark", pa.string(), "Change mark of the file, or fingerprint of the step, that failed."),
+        Column("mark", pa.string(), "Change mark of the file, or fingerprint of the step; null: to be tried again."),
         Column("at_us", pa.int64(), "When it was given up.", "microseconds since 1970, UTC"),
     ),
 )

@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from mmfs.cli import curate, ingest, look, operate, plan, reproduce, search
+from mmfs.cli import curate, ingest, look, operate, plan, reproduce, retry, search
 from mmfs.cli.output import errors_console
 from mmfs.cli.plugins import add_plugin_commands
 from mmfs.errors import MmfsError, SettingsError
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (ingest, look, plan, search, reproduce, operate):
+for module in (ingest, look, plan, retry, search, reproduce, operate):
     app.registered_commands.extend(module.app.registered_commands)
 app.add_typer(curate.app, name="curate")
 add_plugin_commands(app)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import pyarrow as pa
 
 from mmfs.client.clock import now_us
+from mmfs.client.operating import Operating
 from mmfs.client.searching import Searching
 from mmfs.errors import LoaderError
 from mmfs.settings import Settings, load_settings
@@ -24,10 +25,7 @@ if TYPE_CHECKING:  # what training needs none of is imported where it is used
     from mmfs.ingest import IngestReport
     from mmfs.loader.loader import Loader
     from mmfs.search.gallery import Gallery
-    from mmfs.store.compaction import CompactionReport
     from mmfs.store.pins import Pin, Version, Window
-    from mmfs.store.retention import VacuumReport
-    from mmfs.store.verify import VerifyReport
 
 Missing = Literal["error", "skip", "null"]
 
@@ -50,10 +48,11 @@ def open_store(store: str | Path | Settings | None = None, *, create: bool = Tru
     return FeatureStore(Store.open(settings=settings, create=create))
 
 
-class FeatureStore(Searching):
+class FeatureStore(Searching, Operating):
     """A store with everything that can be done with it. Open one with :func:`mmfs.open_store`.
 
-    Searches, neighbours, facets and random samples are in `Searching`.
+    Searches, neighbours, facets and random samples are in `Searching`; verification, compaction and what else looks
+    after a store in `Operating`.
     """
 
     @property
@@ -362,38 +361,3 @@ class FeatureStore(Searching):
         from mmfs.loader.ledger import trace
 
         return trace(self.core, media_id)
-
-    # -- operations ---------------------------------------------------------------------------------------------
-
-    def verify(self, *, deep: bool = False, index: bool = False) -> VerifyReport:
-        """Compare tables, packs, pins and index.
-
-        Args:
-            deep: Also compare every byte with its checksum, and every point of the index with its row.
-            index: Compare the points alone.
-        """
-        from mmfs.client.verifying import verify_store
-
-        return verify_store(self.core, deep=deep, index=index)
-
-    def drop_damaged(self) -> dict[tuple[str, str], int]:
-        """Drop computed rows that are damaged, or whose bytes in packs are damaged or gone; they are computed again.
-
-        Returns:
-            Rows dropped, by table and shard.
-        """
-        from mmfs.store.damaged import drop_damaged
-
-        return drop_damaged(self.core)
-
-    def compact(self, *, dry_run: bool = False) -> CompactionReport:
-        """Rewrite packs that are mostly dead, and many small ones into few. Nothing becomes stale; pins keep theirs.
-
-        Args:
-            dry_run: Say what would be done.
-        """
-        return self.core.compact(dry_run=dry_run)
-
-    def vacuum(self, *, keep_days: float = 7) -> VacuumReport:
-        """Delete files that no kept version and no pin names."""
-        return self.core.vacuum(keep_days=keep_days)

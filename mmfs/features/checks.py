@@ -26,16 +26,16 @@ _DECODED_MAPS = 16
 def unmatched_keys(store: Store, feature: Feature, shard: str) -> list[Problem]:
     """Rows that lack a partner: inputs that were neither computed nor quarantined, and rows without an input."""
     work = compare(store, feature, shard)
-    status, current = work.status, work.current
-    there = key_strings(current, current.column_names[:-1])
+    there = key_strings(work.current, work.current.column_names[:-1])
     todo = work.upstream.key_strings.take(pa.array(work.todo))
-    missing = todo.filter(pc.invert(pc.is_in(todo, value_set=there))).slice(0, EXAMPLES).to_pylist()
-    gone = there.filter(pc.invert(pc.is_in(there, value_set=work.upstream.key_strings))).slice(0, EXAMPLES).to_pylist()
+    # Also those that are to be tried again: until then they are where they were.
+    failed = store.tables.read("quarantine", columns=["uri", "stage"], shard=shard)
+    failed = failed.filter(pc.equal(failed.column("stage"), feature.spec.table)).column("uri").combine_chunks()
     found = {
-        "input rows have no row here and none in quarantine": (status.missing, missing),
-        "rows have no input row": (status.gone, gone),
+        "input rows have no row here and none in quarantine": _without(todo, pa.concat_arrays([there, failed])),
+        "rows have no input row": _without(there, work.upstream.key_strings),
     }
-    return [Problem(f"{count} {what}", count, tuple(first)) for what, (count, first) in found.items() if count]
+    return [Problem.of(keys, f"{len(keys)} {what}") for what, keys in found.items() if keys]
 
 
 def odd_vectors(store: Store, table: str, shard: str, *, unit: bool) -> list[Problem]:
@@ -89,6 +89,11 @@ def odd_depth(store: Store, table: str, shard: str) -> list[Problem]:
     low, high = (rows.column(name).to_pylist() for name in ("depth_min", "depth_max"))
     odd = [not _within(depth, *limits) for depth, *limits in zip(maps, low, high, strict=True)]
     return _named(rows, spec.key, np.array(odd, dtype=bool), "have depth outside of depth_min and depth_max")
+
+
+def _without(keys: pa.Array, others: pa.Array) -> list[str]:
+    found: list[str] = keys.filter(pc.invert(pc.is_in(keys, value_set=others))).to_pylist()
+    return found
 
 
 def _is_readable(store: Store, table: str, row: pa.Table) -> bool:

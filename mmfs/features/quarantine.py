@@ -21,17 +21,18 @@ def record_bad_rows(store: Store, work: Work, bad: Sequence[BadRow], *, now_us: 
     """Bring a shard's quarantine up to date with a run: failures of this run in, what it mended out.
 
     Rows that failed before under a fingerprint that still holds stay. A row is marked with its fingerprint, so that
-    it is tried again when code, weights or input change, and not before.
+    it is tried again when code, weights or input change, and not before. Those that lost their mark while the run was
+    at work stay for the next one.
     """
     table, shard = work.status.table, work.status.shard
     keys = work.upstream.key_strings
-    still_failed = set(zip(keys.to_pylist(), work.fingerprints.to_pylist(), strict=True))
-    tried = {keys[int(position)].as_py() for position in work.todo}
+    failed = pa.array(work.failed)
+    left = dict(zip(keys.take(failed).to_pylist(), work.fingerprints.take(failed).to_pylist(), strict=True))
 
     def build(current: pa.Table) -> pa.Table:
         old = {row["uri"]: row for row in current.to_pylist() if row["stage"] == table}
         kept = [row for row in current.to_pylist() if row["stage"] != table]
-        kept += [row for uri, row in old.items() if uri not in tried and (uri, row["mark"]) in still_failed]
+        kept += [row for uri, row in old.items() if uri in left and row["mark"] in (None, left[uri])]
         kept += [_row(work, one, old, now_us) for one in bad]
         return pa.Table.from_pylist(kept, schema=current.schema)
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from mmfs.ingest.audio_windows import STAGE as AUDIO_WINDOWS
 from mmfs.ingest.audio_windows import sounding
 from mmfs.ingest.frames import STAGE as FRAMES
+from mmfs.ingest.quarantine import MAY_PASS
 from mmfs.ingest.register import STAGE as RAW_MEDIA
 from mmfs.store.problem import Problem
 
@@ -54,7 +55,10 @@ def quarantine_above(store: Store, shard: str) -> list[Problem]:
     if not listed or len(bad) / listed <= store.settings.quarantine_share:
         return []
     why = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-    return [Problem.of(sorted(bad), f"{len(bad)} of {listed} files ({len(bad) / listed:.1%}) are in quarantine: {why}")]
+    may_pass = sum(reasons[reason] for reason in MAY_PASS)
+    again = f", {may_pass} for reasons that may pass (`mmfs retry`)" if may_pass else ""
+    what = f"{len(bad)} of {listed} files ({len(bad) / listed:.1%}) are in quarantine{again}: {why}"
+    return [Problem.of(sorted(bad), what)]
 
 
 def _unaccounted(store: Store, shard: str, table: str, media: pa.Table, which: str, what: str) -> list[Problem]:

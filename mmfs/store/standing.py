@@ -21,7 +21,7 @@ class ShardStatus:
         fresh: Rows whose fingerprint is today's.
         stale: Rows computed by other code, weights, parameters or inputs.
         missing: Rows never computed.
-        failed: Rows in quarantine under today's fingerprint; they are tried again when it changes.
+        failed: Rows in quarantine under today's fingerprint; they are tried again when it changes, or on request.
         gone: Rows of the table that have no input row any more; the next run drops them.
         causes: Rows that are not fresh, by cause: ``new``; the changed parts of the fingerprint (``code``, ``config``,
             ``weights``, ``outputs``) and ``upstream`` for inputs that are not what they were, joined by ``+`` where

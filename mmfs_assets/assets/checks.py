@@ -43,7 +43,7 @@ def checks_of(settings: Settings) -> dict[str, list[ShardCheck]]:
                 "The share of listed files that could not be read or decoded is below `MMFS_QUARANTINE_SHARE`, "
                 f"now {settings.quarantine_share:.0%}. Rows of whole files are right; this warns.",
                 '`mmfs sql "SELECT reason, uri, message FROM quarantine"` says why. Replace the files and ingest '
-                "again, or raise `MMFS_QUARANTINE_SHARE`.",
+                "again, or raise `MMFS_QUARANTINE_SHARE`. `mmfs retry` has what ran out of time or memory tried again.",
                 quarantine_above,
                 dg.AssetCheckSeverity.WARN,
             ),

@@ -13,6 +13,7 @@ from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from mmfs.ids import digest
 from mmfs.ingest import returned_files
+from mmfs.ingest.quarantine import unmarked
 from mmfs.store import Store
 from mmfs_assets.assets.shard_asset import READS
 from mmfs_assets.partitions import SHARDS
@@ -23,6 +24,7 @@ from mmfs_assets.steps.inputs import Contents
 RUNNING, FAILED, NEVER = "a run works on it", "failed the last time", "never materialized"
 #: What no event and no digest says.
 RETURNED = "a file that was missing is there again"
+RETRIED = "what failed is to be tried again"
 
 #: By shard: what has to run, and why.
 Needs = dict[str, dict[str, str]]
@@ -46,17 +48,22 @@ def shard_needs(
         shards: Shards to look at; all must be partitions of the instance.
     """
     needs: Needs = {shard: {} for shard in shards}
-    contents, returned = Contents(store), returned_files(store)
+    contents, unseen = Contents(store), _unseen(store)
     for asset in assets:
         node = graph.get(dg.AssetKey(asset))
         parents = {key.to_user_string() for key in node.parent_keys}
         causes = _causes(instance, contents, asset, shards, node.code_version, node.metadata[READS])
         for shard in shards:
             above = sorted(parents & needs[shard].keys())
-            cause = causes.get(shard) or (RETURNED if (asset, shard) in returned else None)
+            cause = causes.get(shard) or unseen.get((asset, shard))
             if cause or above:
                 needs[shard][asset] = cause or f"below {above[0]}"
     return {shard: causes for shard, causes in needs.items() if causes}
+
+
+def _unseen(store: Store) -> dict[tuple[str, str], str]:
+    """Causes by asset and shard that only the table ``quarantine`` tells of."""
+    return dict.fromkeys(unmarked(store), RETRIED) | dict.fromkeys(returned_files(store), RETURNED)
 
 
 def _causes(
