@@ -36,7 +36,7 @@ demo: $(STAMP) ## The main job, end to end, on rendered media
 test: $(STAMP) ## The fast tests
 	$(BIN)/python -m pytest -m "not soak and not cluster" -n 2 --dist loadfile
 
-cluster: $(STAMP) ## Tests with Ray, PostgreSQL and Dagster's own processes, as they run on several machines
+cluster: $(STAMP) ## Tests with Ray, PostgreSQL and Dagster's own processes, and of benchmarks, on small samples
 	$(BIN)/python -m pytest -m "cluster and not soak" -n 2 --dist loadfile $(ONLY)
 
 soak: $(STAMP) ## The long seeded suites

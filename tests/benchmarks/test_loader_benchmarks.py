@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.cluster
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 #: Claims that are measured against peers, which the locked packages do not have.
 AGAINST_PEERS = {"raw", "vectors", "windows"}
