@@ -20,11 +20,15 @@ app = typer.Typer()
 
 @app.command()
 def verify(
-    deep: Annotated[bool, typer.Option("--deep", help="Also read every blob and check its checksum.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also compare every byte of tables and packs with its checksum.")
+    ] = False,
     drop_damaged: Annotated[
         bool,
         typer.Option(
-            "--drop-damaged", help="First drop rows whose bytes are damaged or gone, so that they are computed again."
+            "--drop-damaged",
+            help="First drop rows whose bytes in packs are damaged or gone, and all rows of damaged data files: "
+            "they are computed again.",
         ),
     ] = False,
     store: StoreOption = None,
@@ -34,8 +38,11 @@ def verify(
     opened = open_(store, create=False)
     said = errors_console if as_json else console
     if drop_damaged:
-        for (table, shard), rows in opened.drop_damaged().items():
-            said.print(f"{table} {shard}: {rows} rows dropped; `mmfs materialize` computes them again", markup=False)
+        opened.drop_damaged(
+            lambda table, shard, rows: said.print(
+                f"{table} {shard}: {rows} rows dropped; `mmfs materialize` computes them again", markup=False
+            )
+        )
     report = opened.verify(deep=deep, index=True)
     if as_json:
         print_json(report)
@@ -72,6 +79,8 @@ def compact(
         )
         if report.rewritten:
             print_rows(columns, rows, right=columns[2:])
+        for note in report.notes:
+            console.print(note, markup=False)
         for problem in report.problems:
             console.print(problem, markup=False, style="red")
         console.print(report.summary(), markup=False)

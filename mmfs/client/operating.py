@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mmfs.store import Store
@@ -30,15 +30,25 @@ class Operating:
 
         return verify_store(self.core, deep=deep, index=index)
 
-    def drop_damaged(self) -> dict[tuple[str, str], int]:
-        """Drop computed rows that are damaged, or whose bytes in packs are damaged or gone; they are computed again.
+    def drop_damaged(
+        self, tell: Callable[[str, str, int], object] = lambda _table, _shard, _rows: None
+    ) -> dict[tuple[str, str], int]:
+        """Drop computed rows whose bytes in packs are damaged or gone, and all rows of a damaged data file.
+
+        The next run computes them again.
+
+        Args:
+            tell: Is told table, shard and rows as soon as they are dropped: an error later on takes back nothing.
 
         Returns:
             Rows dropped, by table and shard.
+
+        Raises:
+            StoreError: Something cannot be read here and now, so that nothing is known to be damaged there.
         """
         from mmfs.store.damaged import drop_damaged
 
-        return drop_damaged(self.core)
+        return drop_damaged(self.core, tell)
 
     def retry(
         self,

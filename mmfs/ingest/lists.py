@@ -105,6 +105,8 @@ def _parquet_rows(file: IO[bytes], name: str) -> Iterator[tuple[int, dict[str, A
             for cells in batch.to_pylist():
                 row += 1
                 yield row, cells
+    except pa.ArrowMemoryError:
+        raise  # it says nothing of the file
     except (pa.ArrowException, OSError) as error:
         raise row_error(name, row + 1, f"is no Parquet: {error}", "write the list again") from error
 

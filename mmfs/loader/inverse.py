@@ -101,6 +101,8 @@ class MediaFinder:
         if known is None:
             try:
                 known = self._known[file.path] = self._read(file.path, grain)
+            except pa.ArrowMemoryError:
+                raise  # it says nothing of the file
             except (pa.ArrowException, OSError) as error:
                 raise IntegrityError(
                     f"{file.path} cannot be read: {str(error).splitlines()[0]}",

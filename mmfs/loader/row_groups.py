@@ -130,6 +130,8 @@ class RowGroups:
                 read_dictionary=["pack"] if "pack" in footer.schema.names else None,
             )
             return parquet.read_row_groups(list(groups), columns=list(columns), use_threads=False)
+        except pa.ArrowMemoryError:
+            raise  # it says nothing of the file
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(file.path, str(error)) from error
 

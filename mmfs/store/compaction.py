@@ -3,7 +3,8 @@
 A shard's chosen packs are copied in key order into new ones, some MiB at a time, each blob compared with its CRC-32;
 one compare-and-swap commit then gives the rows their new places. Content digests leave places out, so nothing
 downstream becomes stale. Old packs stay for pins and for the versions that vacuum keeps. Killed at any point, the shard
-is as it was or as it should be, and packs that nobody names wait for vacuum.
+is as it was or as it should be, and packs that nobody names wait for vacuum. Packs that hold bytes of media that were
+taken down stay as they are.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from mmfs.errors import IntegrityError, MissingObjectError, StalePlanError
 from mmfs.store.compaction_choice import (
@@ -69,7 +71,9 @@ class CompactionReport:
         dead_bytes: Bytes of these that no row named.
         rewritten: What was rewritten; with ``dry_run``, what would be.
         busy: ``table/shard`` that somebody else replaced meanwhile: for the next time.
-        problems: What could not be rewritten, and the mend: damaged packs, media that were taken down.
+        taken_down: By ``table/shard``, packs that would be rewritten if they held no bytes of media that were taken
+            down.
+        problems: What could not be rewritten, and the mend: damaged packs.
     """
 
     dry_run: bool
@@ -79,12 +83,21 @@ class CompactionReport:
     dead_bytes: int = 0
     rewritten: list[ShardCompaction] = field(default_factory=list)
     busy: list[str] = field(default_factory=list)
+    taken_down: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         """Whether nothing was damaged."""
         return not self.problems
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left and is as it should be, one line each."""
+        return [
+            f"packs of {place} that hold media that were taken down, and stay as they are: {packs}"
+            for place, packs in self.taken_down.items()
+        ]
 
     @property
     def dead_share(self) -> float:
@@ -136,37 +149,45 @@ def compact(store: Store, *, dry_run: bool = False) -> CompactionReport:
 
         def look(shard: str, table: str = table, sizes: Mapping[str, int] = sizes) -> _Look | str:
             try:
-                return _look(store, table, shard, sizes)
+                return _look(store, table, shard, sizes, gone)
             except (IntegrityError, MissingObjectError) as error:
                 return f"{table}/{shard}: {error.what}; {error.mend}"
 
         with ThreadPoolExecutor(_READERS) as pool:
             for found in pool.map(look, shards):
-                _compact_shard(store, found, gone, report)
+                _compact_shard(store, found, report)
     return report
 
 
 @dataclass(frozen=True)
 class _Look:
-    """One shard of one table, before anything is done: its state, and its packs by name."""
+    """One shard of one table, before anything is done.
+
+    Attributes:
+        planned: Its state.
+        packs: Its packs, by name.
+        fixed: Those that hold bytes of media that were taken down.
+    """
 
     planned: ShardState
     packs: Mapping[str, PackUse]
+    fixed: frozenset[str]
 
     def size_bytes(self, packs: Iterable[str]) -> int:
         return sum(self.packs[path].size_bytes for path in packs)
 
 
-def _look(store: Store, table: str, shard: str, sizes: Mapping[str, int]) -> _Look:
+def _look(store: Store, table: str, shard: str, sizes: Mapping[str, int], gone: Ids) -> _Look:
     """How the packs that a shard's rows name are used.
 
     Raises:
         IntegrityError: A pack is gone.
     """
     planned = store.tables.state(table, shard)
-    rows = store.tables.read(table, columns=["pack", "offset", "length"], files=planned.files)
+    columns = ["pack", "offset", "length", *(["media_id"] if len(gone) else [])]
+    rows = store.tables.read(table, columns=columns, files=planned.files)
     live: dict[str, int] = {}
-    for pack, _, length in set(zip(*(column.to_pylist() for column in rows.columns), strict=True)):
+    for pack, _, length in set(zip(*(column.to_pylist() for column in rows.columns[:3]), strict=True)):
         live[pack] = live.get(pack, END_BYTES) + member_bytes(length)
     packs = {}
     for path in sorted(live):
@@ -177,10 +198,16 @@ def _look(store: Store, table: str, shard: str, sizes: Mapping[str, int]) -> _Lo
                 f"{path} is gone, but rows name it", mend="run `mmfs verify --drop-damaged`, then `mmfs materialize`"
             ) from error
         packs[path] = PackUse(path, size, live[path])
-    return _Look(planned, packs)
+    return _Look(planned, packs, _packs_holding(rows, gone) if len(gone) else frozenset())
 
 
-def _compact_shard(store: Store, found: _Look | str, gone: Ids, report: CompactionReport) -> None:
+def _packs_holding(rows: pa.Table, media: Ids) -> frozenset[str]:
+    """The packs that hold bytes of some media."""
+    theirs = np.isin(media_ids(rows.column("media_id")), media)
+    return frozenset(rows.column("pack").filter(pa.array(theirs)).to_pylist())
+
+
+def _compact_shard(store: Store, found: _Look | str, report: CompactionReport) -> None:
     report.shards += 1
     if isinstance(found, str):
         report.problems.append(found)
@@ -188,12 +215,14 @@ def _compact_shard(store: Store, found: _Look | str, gone: Ids, report: Compacti
     report.packs += len(found.packs)
     report.pack_bytes += found.size_bytes(found.packs)
     report.dead_bytes += sum(use.dead_bytes for use in found.packs.values())
-    chosen = packs_to_rewrite(found.packs.values())
+    place = f"{found.planned.table}/{found.planned.shard}"
+    if left := packs_to_rewrite(found.packs.values()) & found.fixed:
+        report.taken_down[place] = len(left)
+    chosen = packs_to_rewrite([use for path, use in found.packs.items() if path not in found.fixed])
     if not chosen:
         return
-    place = f"{found.planned.table}/{found.planned.shard}"
     try:
-        report.rewritten.append(_foretell(found, chosen) if report.dry_run else _rewrite(store, found, chosen, gone))
+        report.rewritten.append(_foretell(found, chosen) if report.dry_run else _rewrite(store, found, chosen))
     except StalePlanError:
         report.busy.append(place)
     except IntegrityError as error:
@@ -215,21 +244,15 @@ def _foretell(found: _Look, chosen: frozenset[str]) -> ShardCompaction:
     )
 
 
-def _rewrite(store: Store, found: _Look, chosen: frozenset[str], gone: Ids) -> ShardCompaction:
+def _rewrite(store: Store, found: _Look, chosen: frozenset[str]) -> ShardCompaction:
     """Copy the chosen packs of a shard and commit.
 
     Raises:
         StalePlanError: The shard was replaced meanwhile.
-        IntegrityError: A blob is damaged, or of a media that was taken down; nothing was committed.
+        IntegrityError: A blob is damaged; nothing was committed.
     """
     planned = found.planned
-    columns = ["media_id", "pack", "offset", "length", "crc32"]
-    rows = store.tables.read(planned.table, columns=columns, files=planned.files)
-    if len(gone) and np.isin(media_ids(rows.column("media_id")), gone).any():
-        raise IntegrityError(
-            "rows of media that were taken down are still there, and their bytes are not to be copied",
-            mend="materialize the shard again",
-        )
+    rows = store.tables.read(planned.table, columns=["pack", "offset", "length", "crc32"], files=planned.files)
     refs = [ref for ref in refs_of(rows) if ref.pack in chosen]
     fault_point("compaction.before_copy")
     moved = copy_blobs(store.objects, planned.table, planned.shard, refs)

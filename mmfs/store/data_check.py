@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from mmfs.errors import IntegrityError, MissingObjectError
 from mmfs.schemas import TableSpec
 from mmfs.store.arrays import as_bools
-from mmfs.store.data_file import DataFile
+from mmfs.store.data_file import DataFile, is_as_written
 from mmfs.store.digest import content_digest
 from mmfs.store.objects import Objects
 from mmfs.store.parquet import read_footer, read_parquet
@@ -27,22 +27,26 @@ def checked_rows(objects: Objects, spec: TableSpec, file: DataFile, *, deep: boo
     """The rows of a data file that is there, as long as it was, and holds as many rows as it did, in order.
 
     Args:
-        deep: All columns, compared with their digest; else only the key, and the references into packs.
+        deep: All columns and every byte, compared with their digests; else only the key, and the references into packs.
 
     Raises:
         IntegrityError: It is not what was written; the mend is that of its table.
-        StoreError: It cannot be read just now, which says nothing of its bytes.
+        StoreError: It cannot be read here and now, which says nothing of its bytes.
     """
     mend = mend_of(spec, file.shard)
     try:
         if objects.size(file.path) != file.size_bytes:
             raise IntegrityError(f"{file.path} is not {file.size_bytes} bytes long", mend=mend)
+        if deep and is_as_written(objects, file.path) is False:
+            raise IntegrityError(f"{file.path} differs from its checksum", mend=mend)
         digest, _ = read_footer(objects, file.path)
         rows = read_parquet(objects, file.path, None if deep else _names(spec))
     except (IntegrityError, MissingObjectError) as error:
         raise IntegrityError(error.what, where=error.where, mend=mend) from error
     if rows.num_rows != file.rows:
         raise IntegrityError(f"{file.path} holds {rows.num_rows} rows where the log says {file.rows}", mend=mend)
+    if lacking := [name for name in _names(spec) if pa.types.is_null(rows.schema.field(name).type)]:
+        raise IntegrityError(f"{file.path} lacks the column {lacking[0]}", mend=mend)
     if not _is_sorted(spec, rows):
         raise IntegrityError(f"rows of {file.path} are not sorted by their key, or one is there twice", mend=mend)
     if deep and content_digest(canonical_rows(spec_as_written(spec, rows), rows)) != digest:

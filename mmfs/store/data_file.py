@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
+
+from mmfs.errors import StoreError
+from mmfs.store.objects import Objects
+
+_PIECE_BYTES = 1 << 20
+#: The content digest is lacking in names of an older mmfs, the digest of the bytes never.
+_NAME = re.compile(r"(?:[0-9a-f]{16}-)?([0-9a-f]{16})-\d+\.parquet")
 
 
 @dataclass(frozen=True)
@@ -51,3 +60,24 @@ def data_path(table: str, shard: str, content: str, data: str, number: int) -> s
         data: SHA-256 of its bytes, hex.
     """
     return f"{table}/shard={shard}/{content[:16]}-{data[:16]}-{number}.parquet"
+
+
+def is_as_written(objects: Objects, path: str) -> bool | None:
+    """Whether a data file holds the bytes that it is named by; None where its name is not one of `data_path`.
+
+    Raises:
+        StoreError: It is gone, or cannot be read just now.
+    """
+    named = _NAME.fullmatch(path.rpartition("/")[2])
+    if named is None:
+        return None
+    found = hashlib.sha256()
+    with objects.open_file(path, ahead_bytes=_PIECE_BYTES) as file:
+        try:
+            while piece := file.read(_PIECE_BYTES):
+                found.update(piece)
+        except OSError as error:
+            raise StoreError(
+                f"cannot read {path}: {error.strerror}", where=objects.url, mend="check the disk"
+            ) from error
+    return found.hexdigest().startswith(named[1])

@@ -108,6 +108,8 @@ class LocalObjects(Objects):
             return _info(path, self._file(path))
         except FileNotFoundError as error:
             raise missing(path, self.url) from error
+        except OSError as error:
+            raise _read_error(path, self.url, error) from error
 
     def exists(self, path: str) -> bool:
         return self._file(path).is_file()

@@ -10,12 +10,15 @@ import pyarrow.parquet as pq
 
 from mmfs.errors import IntegrityError, StoreError
 from mmfs.schemas import ROW_GROUP_ROWS, TableSpec
+from mmfs.store.data_file import is_as_written
 from mmfs.store.objects import Objects
 from mmfs.store.rows import stored_schema
 from mmfs.store.vectors import unpack_table
 
 _DIGEST_KEY = b"mmfs.digest"
 _INFO_KEY = b"mmfs.info"
+#: What comes of a file that is damaged, and some of it of one that is whole.
+_READ_ERRORS = (pa.ArrowException, OSError, MemoryError, KeyError, TypeError, ValueError)
 
 
 def parquet_bytes(spec: TableSpec, rows: pa.Table, *, digest: str, info: Mapping[str, str]) -> pa.Buffer:
@@ -50,15 +53,15 @@ def read_parquet(objects: Objects, path: str, columns: Sequence[str] | None = No
 
     Raises:
         IntegrityError: The file is not the Parquet file it was, or a page of it differs from its checksum.
-        StoreError: The file is gone, or cannot be read just now.
+        StoreError: The file is gone, or cannot be read here and now: memory is short, say.
     """
     with objects.open_file(path) as file:
         try:
             parquet = pq.ParquetFile(file, page_checksum_verification=True)
             table = parquet.read(columns=None if columns is None else list(columns))
-        except (pa.ArrowException, OSError) as error:
+            table = unpack_table(table.replace_schema_metadata(None))
+        except _READ_ERRORS as error:
             raise _unread(objects, path, error) from error
-    table = unpack_table(table.replace_schema_metadata(None))
     if columns is None:
         return table
     for name in set(columns).difference(table.column_names):
@@ -72,21 +75,33 @@ def read_footer(objects: Objects, path: str) -> tuple[str, dict[str, str]]:
 
     Raises:
         IntegrityError: The file is not a Parquet file of this store.
-        StoreError: The file is gone, or cannot be read just now.
+        StoreError: The file is gone, or cannot be read here and now: memory is short, say.
     """
     with objects.open_file(path) as file:
         try:
             metadata = pq.ParquetFile(file).metadata.metadata
             return metadata[_DIGEST_KEY].decode(), json.loads(metadata[_INFO_KEY])
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        except _READ_ERRORS as error:
             raise _unread(objects, path, error) from error
 
 
 def _unread(objects: Objects, path: str, error: Exception) -> StoreError:
     if isinstance(error, OSError) and error.errno is not None:  # of the system, not of what the bytes say
         return StoreError(f"cannot read {path}: {error.strerror}", where=objects.url, mend="check the disk")
-    return IntegrityError(
-        f"{path} cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
-        where=objects.url,
-        mend="run `mmfs verify --deep`, which says what mends it",
-    )
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if _is_damage(objects, path, error):
+        return IntegrityError(
+            f"{path} cannot be read: {said}",
+            where=objects.url,
+            mend="run `mmfs verify --deep`, which says what mends it",
+        )
+    mend = "free memory, or read it on a machine with more" if isinstance(error, MemoryError) else "run again"
+    return StoreError(f"cannot read {path}: {said}", where=objects.url, mend=mend)
+
+
+def _is_damage(objects: Objects, path: str, error: Exception) -> bool:
+    """Whether the file is to blame. Its bytes decide: a flipped length may ask for more memory than there is."""
+    is_whole = is_as_written(objects, path)
+    if is_whole is None:
+        return not isinstance(error, MemoryError | NotImplementedError | pa.ArrowCancelled)
+    return not is_whole

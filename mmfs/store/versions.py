@@ -66,9 +66,9 @@ def time_in(text: str) -> datetime | None:
 def _newest_at(log: DeltaLog, table: str, time: datetime) -> int:
     aware = time if time.tzinfo else time.replace(tzinfo=UTC)
     at_us = int(aware.timestamp() * 1_000_000)
-    found = _first(log, table, lambda commit: commit.at_us <= at_us)
+    found, known = _first(log, table, lambda commit: commit.at_us <= at_us)
     if found is None:
-        *_, oldest = log.commits(table)
+        oldest = known[-1]
         raise PinError(
             f"{table} had no version at {_said(at_us)}, as far as its log goes back",
             mend=f"the first one known is {oldest.version}, of {_said(oldest.at_us)}; name an older one by its number",
@@ -77,9 +77,8 @@ def _newest_at(log: DeltaLog, table: str, time: datetime) -> int:
 
 
 def _committed_by(log: DeltaLog, table: str, run_id: str) -> int:
-    found = _first(log, table, lambda commit: commit.run_id == run_id)
+    found, known = _first(log, table, lambda commit: commit.run_id == run_id)
     if found is None:
-        known = list(log.commits(table))
         runs = dict.fromkeys(commit.run_id for commit in known if commit.run_id)
         newest = ", ".join(islice(runs, _RUNS_NAMED))
         raise PinError(
@@ -91,8 +90,22 @@ def _committed_by(log: DeltaLog, table: str, run_id: str) -> int:
     return found.version
 
 
-def _first(log: DeltaLog, table: str, fits: Callable[[LoggedCommit], bool]) -> LoggedCommit | None:
-    return next(filter(fits, log.commits(table)), None)
+def _first(
+    log: DeltaLog, table: str, fits: Callable[[LoggedCommit], bool]
+) -> tuple[LoggedCommit | None, list[LoggedCommit]]:
+    """The newest commit that fits, if one does, and the commits that were looked at, newest first.
+
+    Raises:
+        PinError: Nothing is known of the table's commits.
+    """
+    known = []
+    for commit in log.commits(table):
+        known.append(commit)
+        if fits(commit):
+            return commit, known
+    if not known:
+        raise PinError(f"the log of {table} holds no commit", mend="name a version by its number")
+    return None, known
 
 
 def _said(at_us: int) -> str:

@@ -82,6 +82,7 @@ def _compact(store: Store, _: dg.Config) -> Upkeep:
         "shards": report.shards,
         "shards_rewritten": len(report.rewritten),
         "shards_busy": len(report.busy),
+        "packs_with_media_taken_down": sum(report.taken_down.values()),
         "packs": report.packs_after,
         "packs_before": report.packs,
         "pack_bytes": report.pack_bytes - report.replaced_bytes + report.copied_bytes,

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from mmfs.errors import StoreError
@@ -227,12 +228,33 @@ def test_a_pack_that_is_gone_and_a_damaged_table_are_named_and_other_shards_are_
     assert [done.shard for done in report.rewritten] == [SHARD]
 
 
-def test_bytes_of_media_that_were_taken_down_are_not_copied(many: Store) -> None:
-    tombstone = {"media_id": [media_id(4)], "reason": ["asked"], "at_us": [NOW_US]}
-    many.tables.update("tombstones", SHARD, lambda current: as_rows(current, tombstone))
-    report = compact(many)
-    assert "taken down" in report.problems[0]
-    assert report.rewritten == []
+def take_down(store: Store, number: int) -> None:
+    tombstone = {"media_id": [media_id(number)], "reason": ["asked"], "at_us": [NOW_US]}
+    store.tables.update("tombstones", SHARD, lambda current: as_rows(current, tombstone))
+
+
+def test_bytes_of_media_that_were_taken_down_are_not_copied_and_keep_no_other_pack_from_it(many: Store) -> None:
+    place = many.tables.read("frames").filter(pc.field("media_id") == media_id(4)).select(PLACE)
+    take_down(many, 4)
+    before = content(many)
+    said, report = compact(many, dry_run=True), compact(many)
+    assert report.rewritten == said.rewritten
+    [done] = report.rewritten
+    assert (done.packs_before, done.packs_after, report.ok, report.taken_down) == (9, 2, True, {f"frames/{SHARD}": 1})
+    assert report.notes == [f"packs of frames/{SHARD} that hold media that were taken down, and stay as they are: 1"]
+    assert content(many) == before
+    assert many.tables.read("frames").filter(pc.field("media_id") == media_id(4)).select(PLACE).equals(place)
+    again = compact(many)
+    assert (again.rewritten, again.notes, again.ok) == ([], [], True)
+
+
+def test_a_mostly_dead_pack_of_media_that_were_taken_down_is_noted_each_time_and_is_no_problem(dead: Store) -> None:
+    version = dead.tables.version("frames")
+    take_down(dead, 2)
+    for _ in range(2):
+        report = compact(dead)
+        assert (report.rewritten, report.taken_down, report.ok) == ([], {f"frames/{SHARD}": 1}, True)
+    assert dead.tables.version("frames") == version
 
 
 def test_packs_that_cannot_be_read_just_now_are_not_said_to_be_damaged(

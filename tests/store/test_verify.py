@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from mmfs.errors import IntegrityError
 from mmfs.schemas import VectorType, feature_table, vector_column
 from mmfs.store import Store
 from mmfs.store.parquet import parquet_bytes, read_footer
@@ -91,7 +92,10 @@ def test_a_flipped_bit_of_a_data_file_is_found_by_a_deep_look(filled: Store) -> 
     path = file_of(filled, "vectors")
     flip(path, path.read_bytes().index(bytes.fromhex("040000000038003c")) + 5)  # length, 0.5, 1.0: stored plain
     assert filled.verify().ok
-    assert any(path.name in problem and "cannot be read" in problem for problem in filled.verify(deep=True).problems)
+    [problem] = filled.verify(deep=True).problems
+    assert f"{path.name} differs from its checksum" in problem
+    with pytest.raises(IntegrityError, match=f"{path.name} cannot be read"):
+        filled.tables.read("vectors")
 
 
 def test_values_that_were_written_anew_are_found_by_a_deep_look(filled: Store) -> None:
@@ -101,7 +105,32 @@ def test_values_that_were_written_anew_are_found_by_a_deep_look(filled: Store) -
     rows = rows.drop_columns("shard").set_column(rows.column_names.index("vector"), "vector", others)
     digest, info = read_footer(filled.objects, filled.tables.files("vectors", shard="000001")[0].path)
     path.write_bytes(parquet_bytes(spec, canonical_rows(spec, rows), digest=digest, info=info))
-    assert any("differ from their digest" in problem for problem in filled.verify(deep=True).problems)
+    [problem] = filled.verify(deep=True).problems
+    assert f"{path.name} differs from its checksum" in problem
+
+
+def test_bytes_of_a_data_file_that_no_reader_looks_at_are_compared_by_a_deep_look(filled: Store) -> None:
+    path = file_of(filled, "vectors")
+    flip(path, path.read_bytes().rindex(b"parquet-cpp-arrow"))
+    assert filled.verify().ok
+    assert [path.name in problem for problem in filled.verify(deep=True).problems] == [True]
+
+
+def test_a_key_column_whose_name_is_damaged_is_found(filled: Store) -> None:
+    path = file_of(filled, "vectors")
+    damaged = path.read_bytes().replace(b"frame_index", b"frame_indey")
+    path.write_bytes(damaged)
+    assert any(path.name in problem and "frame_index" in problem for problem in filled.verify().problems)
+
+
+def test_a_data_file_whose_folder_cannot_be_opened_is_named_and_the_rest_is_compared(filled: Store) -> None:
+    folder = file_of(filled, "vectors").parent
+    pack_of(filled).unlink()
+    folder.rename(folder.with_name("moved"))
+    folder.write_bytes(b"no folder")
+    problems = filled.verify().problems
+    assert any("Not a directory" in problem and "vectors" in problem for problem in problems)
+    assert any("9 rows name it" in problem for problem in problems)
 
 
 def test_rows_of_a_feature_whose_sample_is_gone_are_found(filled: Store) -> None:

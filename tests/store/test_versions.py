@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 
 import mmfs.store.origin
 import mmfs.store.versions
-from mmfs.errors import PinError
+from mmfs.errors import IntegrityError, PinError
+from mmfs.store.objects import ObjectInfo, Objects
 from mmfs.store.origin import committing_as
 from mmfs.store.pins import Pins
 from mmfs.store.versions import find_version
@@ -154,6 +156,55 @@ def test_a_long_history_is_read_as_far_as_needed_and_each_commit_once(
     versions = [commit.version for commit in world.store.tables.log.commits(TABLE)]
     assert versions == list(range(world.store.tables.version(TABLE), -1, -1))
     assert next(world.store.tables.log.commits(TABLE)).version == versions[0]
+
+
+def test_commits_that_vacuum_takes_while_the_log_is_read_are_where_it_begins(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = world.store.tables.version(TABLE)
+    list_log = type(world.store.objects).list
+
+    def list_and_lose(objects: Objects, prefix: str = "") -> Iterator[ObjectInfo]:
+        found = list(list_log(objects, prefix))
+        for info in found:
+            if info.path.endswith((f"{newest - 1:020}.json", f"{0:020}.json")):
+                objects.delete(info.path)
+        return iter(found)
+
+    monkeypatch.setattr(type(world.store.objects), "list", list_and_lose)
+    assert [commit.version for commit in world.store.tables.log.commits(TABLE)] == [newest]
+    with pytest.raises(PinError, match=f"committed nothing to {TABLE} since version {newest}, where its log begins"):
+        find_version(world.store.tables.log, TABLE, FIRST)
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"commitInfo":', b'{"commitInfo":[]}', b'{"commitInfo":{"mmfs":"no JSON"}}', b"\xff"]
+)
+def test_a_commit_that_is_damaged_is_named(world: World, data: bytes) -> None:
+    path = f"{TABLE}/_delta_log/{world.store.tables.version(TABLE):020}.json"
+    world.store.objects.put(path, data)
+    with pytest.raises(IntegrityError, match=f"{path} is no commit.*restore the file from a backup"):
+        find_version(world.store.tables.log, TABLE, FIRST)
+
+
+@pytest.mark.parametrize("wanted", ["nothing", "2020-01-01"])
+def test_what_is_not_found_is_looked_for_once(world: World, monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
+    read, get = [], type(world.store.objects).get
+
+    def counting(objects: Objects, path: str) -> bytes:
+        read.append(path)
+        return get(objects, path)
+
+    monkeypatch.setattr(type(world.store.objects), "get", counting)
+    with pytest.raises(PinError):
+        find_version(world.store.tables.log, TABLE, wanted)
+    assert len(read) == len(set(read)) == world.store.tables.version(TABLE) + 1
+
+
+@pytest.mark.parametrize("wanted", ["nothing", "2020-01-01"])
+def test_a_log_of_which_nothing_is_left_is_said_so(world: World, wanted: str) -> None:
+    with pytest.raises(PinError, match="the log of absent holds no commit"):
+        find_version(world.store.tables.log, "absent", wanted)
 
 
 def test_examples_are_true() -> None:
