@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pyarrow.compute as pc
 
-from mmfs.errors import IngestError, StoreError, UnreachableError
+from mmfs.errors import IngestError, NoAnswerError, StoreError, UnreachableError
 from mmfs.ingest.folders import Files, bucket_of
 from mmfs.ingest.locations import is_local, location_of, scheme_of
 from mmfs.media.info import Reason
@@ -18,12 +19,17 @@ from mmfs.store import Store
 _LOOKING = 16
 #: Longest time to wait for a bucket: a plan would rather leave its files out than wait.
 _BUCKET_S = 10.0
+#: A bucket that gave no answer is left alone for so long: each of several plans in a row would wait for it.
+_SILENCE_S = 60.0
+#: By bucket, until which moment of `time.monotonic` it is left alone.
+_silent: dict[str, float] = {}
 
 
 def returned_files(store: Store) -> dict[tuple[str, str], list[str]]:
     """URIs by step and shard whose quarantine says that they were missing, and that exist now.
 
-    Opens no media. A bucket that cannot be asked has nothing returned, and neither have web addresses.
+    Opens no media. A bucket that cannot be asked has nothing returned, and neither have web addresses; one that gives
+    no answer is not asked again for a minute.
     """
     if "quarantine" not in store.tables:
         return {}
@@ -41,7 +47,8 @@ def _existing(uris: Sequence[str]) -> set[str]:
     """Those of the URIs that exist. Of each bucket one is asked for first, and the others only if it answers."""
     places = {uri: location for uri in uris if (location := _place(uri)) is not None}
     buckets = {uri: "" if is_local(location) else bucket_of(location) for uri, location in places.items()}
-    first = {bucket: uri for uri, bucket in reversed(buckets.items())}
+    left_alone = {bucket for bucket, until in _silent.items() if time.monotonic() < until}
+    first = {bucket: uri for uri, bucket in reversed(buckets.items()) if bucket not in left_alone}
     with ThreadPoolExecutor(_LOOKING) as pool:
         exists = partial(_exists, Files(_BUCKET_S))
         answers = dict(zip(first.values(), pool.map(exists, (places[uri] for uri in first.values())), strict=True))
@@ -63,7 +70,9 @@ def _exists(files: Files, location: str) -> bool | None:
     """Whether there is such a file or object; None: its bucket cannot be asked."""
     try:
         return os.path.isfile(location) if is_local(location) else files.object_exists(location)
-    except UnreachableError:
+    except UnreachableError as error:
+        if isinstance(error, NoAnswerError):
+            _silent[bucket_of(location)] = time.monotonic() + _SILENCE_S
         return None
     except (IngestError, StoreError, OSError):
         return False

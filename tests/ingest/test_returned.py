@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
 
-from mmfs.errors import UnreachableError
+from mmfs.errors import NoAnswerError, UnreachableError
 from mmfs.ingest import list_sources, register_media
 from mmfs.ingest.outlook import Outlook
 from mmfs.ingest.returned import returned_files
@@ -88,13 +90,13 @@ def test_a_store_without_failures_and_addresses_of_the_web_have_nothing_returned
     assert returned_files(store) == {}
 
 
-def test_a_bucket_that_cannot_be_asked_is_asked_once_and_another_for_each_of_its_files(
+def test_a_bucket_that_cannot_be_asked_is_asked_once_and_a_silent_one_once_a_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_store(tmp_path / "store")
     rows = [
         {"uri": f"s3://{bucket}/{number}.jpg", "stage": stage, "reason": "missing", "mark": "x"}
-        for bucket in ("dead", "live")
+        for bucket in ("dead", "forbidden", "live")
         for number in range(200)
         for stage in ("raw_media", "frames")
     ]
@@ -108,7 +110,9 @@ def test_a_bucket_that_cannot_be_asked_is_asked_once_and_another_for_each_of_its
         def exists(self, path: str) -> bool:
             asked.append(f"{self.url}/{path}")
             if "dead" in self.url:
-                raise UnreachableError("the bucket does not answer", mend="check the network")
+                raise NoAnswerError("no answer in 10 s", mend="check the network")
+            if "forbidden" in self.url:
+                raise UnreachableError("the bucket may not be read", mend="allow it")
             return super().exists(path)
 
     def open_objects(url: str | Path) -> Objects:
@@ -117,11 +121,20 @@ def test_a_bucket_that_cannot_be_asked_is_asked_once_and_another_for_each_of_its
 
     (tmp_path / "live").mkdir()
     (tmp_path / "live/7.jpg").touch()
+    now_s = 1000.0
     monkeypatch.setattr(Objects, "open", open_objects)
-    assert returned_files(store) == {
-        ("frames", SHARD): ["s3://live/7.jpg"],
-        ("raw_media", SHARD): ["s3://live/7.jpg"],
-    }
-    assert sorted(opened) == ["s3://dead", "s3://live"]
-    assert sum("dead" in url for url in asked) == 1
-    assert sum("live" in url for url in asked) == 200
+    monkeypatch.setattr("mmfs.ingest.returned._silent", {})
+    monkeypatch.setattr("mmfs.ingest.returned.time", SimpleNamespace(monotonic=lambda: now_s))
+
+    def ask() -> dict[str, int]:
+        asked.clear()
+        opened.clear()
+        assert returned_files(store) == {(step, SHARD): ["s3://live/7.jpg"] for step in ("frames", "raw_media")}
+        assert len(opened) == len(set(opened))
+        return dict(Counter(url.split("/")[-2] for url in asked))
+
+    assert ask() == {"dead": 1, "forbidden": 1, "live": 200}
+    now_s += 50  # the next plan of the same command need not wait for it
+    assert ask() == {"forbidden": 1, "live": 200}
+    now_s += 50
+    assert ask() == {"dead": 1, "forbidden": 1, "live": 200}
