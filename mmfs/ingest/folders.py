@@ -11,11 +11,13 @@ from typing import IO
 
 from mmfs.errors import IngestError, NoAnswerError, StoreError
 from mmfs.ingest.locations import child_of, is_local
-from mmfs.ingest.roots import refusal_of
+from mmfs.ingest.roots import refusal_of, refusal_of_object
 from mmfs.store.objects import ObjectInfo, Objects
 
 #: Lists are read in such parts from a bucket: a smaller one would cost a request for every few lines.
 _AHEAD_BYTES = 8 << 20
+#: Objects of a bucket that one request lists.
+OBJECTS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,12 @@ class Files:
         """One object by its URL.
 
         Raises:
-            IngestError: There is none, or the bucket cannot be reached.
+            IngestError: There is none, it has a name that cannot be read, or the bucket cannot be reached.
         """
+        refused = refusal_of_object(location)
+        if refused is not None:
+            why, _, mend = refused.partition(": ")[2].partition("; ")
+            raise IngestError(f"cannot read {location!r}: {why}", mend=mend or "name an object")
         try:
             with self._asked(location) as (objects, name):
                 return entry_of(location, objects.info(name))
@@ -106,16 +112,21 @@ class Files:
             raise IngestError(f"cannot read {location}: {error.what}", mend=error.mend) from error
 
     def objects_after(self, prefix: str, after: str | None, most: int | None) -> list[ObjectInfo]:
-        """Objects under a prefix by name: so many after a name, or all.
+        """Objects under a prefix by name: so many after a name, or all after it.
 
         Raises:
             IngestError: They cannot be listed.
         """
         try:
             with self._asked(prefix, whole=True) as (objects, _):
-                if most is None:
-                    return sorted(objects.list(), key=lambda found: found.path)
-                return list(objects.page(after, most=most))
+                count = most or OBJECTS_AT_ONCE
+                found = list(objects.page(after, most=count))
+                is_full = most is None and len(found) == count
+                while is_full:
+                    page = objects.page(found[-1].path, most=count)
+                    found += page
+                    is_full = len(page) == count
+                return found
         except StoreError as error:
             raise IngestError(f"cannot list {prefix}: {error.what}", mend=error.mend) from error
 
@@ -143,7 +154,7 @@ class Files:
 
 
 def entry_of(location: str, found: ObjectInfo) -> Entry:
-    """An object with its size and time.
+    """An object of this URL with its size and time.
 
     The time in whole seconds: asked for one object, buckets tell no more, and no object has two times.
     """

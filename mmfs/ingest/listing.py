@@ -151,7 +151,7 @@ class Search:
                 break
             if not named.matches(child_of(folder.location, name)):
                 useful.add(name)  # nobody asked for it
-            elif suffix_of(name) in MEDIA_SUFFIXES:
+            elif suffix_of(name) in MEDIA_SUFFIXES or (named.pattern and is_list(name) and _is_refused_object(entry)):
                 try:
                     useful |= {name} | self._add_file(entry, folder.location, holds)
                 except NoAnswerError:
@@ -333,6 +333,10 @@ def _may_name(reference: str | None, names: set[str]) -> bool:
 def _must_name_files(cells: dict[str, object], name: str) -> None:
     if not names_files(cells):
         raise row_error(name, 1, "no column names the file", "call it uri, file, path or url")
+
+
+def _is_refused_object(entry: Entry) -> bool:
+    return entry.refused is not None and not is_local(entry.location)
 
 
 def _local_entry(location: str) -> Entry:

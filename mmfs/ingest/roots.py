@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from mmfs.errors import IngestError
 from mmfs.ingest.locations import child_of, is_local, location_of, scheme_of
+from mmfs.store.objects import is_own_name, oddity
 
 _MEND = "name its folder too, or add it to MMFS_MEDIA_ROOTS"
 
@@ -74,8 +75,9 @@ class Roots:
         return Resolved(url)
 
     def _bucket(self, url: str) -> Resolved:
-        if any(part in {"", ".", ".."} for part in url.split("/")[3:]):
-            return Resolved(url, "forbidden: '//', '.' or '..' in the name of an object")
+        refused = refusal_of_object(url)
+        if refused is not None:
+            return Resolved(url, refused)
         return Resolved(url) if self.admits(url) else Resolved(url, f"forbidden: outside the sources; {_MEND}")
 
     def _local(self, path: str) -> Resolved:
@@ -97,3 +99,18 @@ def refusal_of(path: str) -> str | None:
         return None
     what = "a folder" if stat.S_ISDIR(mode) else "no regular file"
     return f"forbidden: it is {what}"
+
+
+def refusal_of_object(url: str) -> str | None:
+    """Why no object is read by this URL, or None. A missing object is not refused here.
+
+    >>> refusal_of_object("s3://bucket/a//b.jpg")
+    "forbidden: '//' in the name of the object; give it a name without"
+    >>> refusal_of_object("s3://bucket/a/b.jpg") is None
+    True
+    """
+    name = "/".join(url.split("/")[3:])
+    odd = oddity(name)
+    if odd is not None:
+        return f"forbidden: {odd} in the name of the object; give it a name without"
+    return None if is_own_name(name) else "forbidden: it names no object"

@@ -25,6 +25,7 @@ from mmfs.ingest.listing import Search, roots_of
 from mmfs.ingest.lists import is_list
 from mmfs.ingest.locations import child_of, is_local, uri_of
 from mmfs.ingest.named import Named, parse_named
+from mmfs.ingest.roots import refusal_of_object
 from mmfs.ingest.stretch import stretch
 from mmfs.settings import Settings
 
@@ -196,7 +197,8 @@ def _step(search: Search, place: Named, position: Position, most: int) -> tuple[
         return taken, Position(position.after, position.row + taken if more else None)
 
     def is_wanted_list(location: str) -> bool:
-        return bool(place.pattern) and is_list(location) and place.matches(location)
+        is_wanted = bool(place.pattern) and is_list(location) and place.matches(location)
+        return is_wanted and (is_local(location) or refusal_of_object(location) is None)
 
     part = stretch(
         place.location,

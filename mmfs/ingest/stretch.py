@@ -11,15 +11,13 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
 
 from mmfs.errors import IngestError
-from mmfs.ingest.folders import Entry, Files, entry_of, stat_entry
+from mmfs.ingest.folders import OBJECTS_AT_ONCE, Entry, Files, entry_of, stat_entry
 from mmfs.ingest.locations import child_of, is_local
-from mmfs.ingest.roots import Roots
-
-#: Objects of a bucket in one stretch: what one request lists.
-OBJECTS_AT_ONCE = 1000
+from mmfs.ingest.roots import Roots, refusal_of_object
+from mmfs.store.objects import is_own_name
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,8 @@ class Stretch:
 
     Attributes:
         folders: The folders with something in the stretch, in the order of the walk. A folder may go on in the next
-            stretch; one of a bucket also behind another folder, since objects are in the order of their names.
+            stretch; one of a bucket also behind another folder, since objects are in the order of their names. An
+            object that cannot be read because of its name is a refused entry, in the folder above what is odd in it.
         looked: Entries looked at, folders among them.
         end: Position after which the next stretch begins; None: the walk is done.
         holds: Whether a folder holds a readable file of this name, in this stretch or not.
@@ -201,12 +200,19 @@ def _objects(url: str, files: Files, after: str | None, most: int | None, ends_a
     names: set[str] = set()
     end, looked = None if done else found[-1].path, len(found)
     for number, one in enumerate(found, 1):
-        *above, name = one.path.split("/")
-        if not name or any(part.startswith(".") for part in (*above, name)):
+        parts = one.path.split("/")
+        if not parts[-1] or any(part.startswith(".") and part not in {".", ".."} for part in parts):
             continue
         location = child_of(url, one.path)
+        refused = refusal_of_object(location)
+        if refused is not None:
+            # Folders have plain names: what is odd, and all below, is in the name of the entry.
+            above = list(takewhile(is_own_name, parts[:-1]))
+            entry = Entry("/".join(parts[len(above) :]), location, refused=refused)
+            entries.append(("/".join([url.rstrip("/"), *above]), entry))
+            continue
         names.add(location)
-        entries.append(("/".join([url.rstrip("/"), *above]), entry_of(location, one)))
+        entries.append(("/".join([url.rstrip("/"), *parts[:-1]]), entry_of(location, one)))
         if ends_at(location):
             end, looked = one.path, number
             break
@@ -214,8 +220,8 @@ def _objects(url: str, files: Files, after: str | None, most: int | None, ends_a
     def holds(folder: str, name: str) -> bool:
         """Whether it does, asking the bucket only for what lies before or after the stretch."""
         location = child_of(folder, name)
-        if location in names:
-            return True
+        if location in names or refusal_of_object(location) is not None:
+            return location in names
         path = location.removeprefix(url.rstrip("/") + "/")
         listed = path != location and (after is None or path > after) and (end is None or path <= end)
         return not listed and files.exists_in(folder, name)

@@ -10,13 +10,22 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
 from mmfs.errors import IntegrityError, MissingObjectError, StoreError
 
 #: Ranges closer than this are fetched as one. The library's 1 MiB reads 11x the bytes that a sparse subset wants.
 COALESCE_BYTES = 128 * 1024
+
+_ODD = {
+    "a leading slash": re.compile(r"^/"),
+    "'//'": re.compile(r"//"),
+    "'.' or '..' between slashes": re.compile(r"(?:^|/)\.\.?(?:/|$)"),
+    "a control character": re.compile(r"[\x00-\x1f\x7f]"),
+    "a backslash": re.compile(r"\\"),
+}
+_ANY_ODD = re.compile("|".join(kind.pattern for kind in _ODD.values()))
 
 
 @dataclass(frozen=True)
@@ -140,17 +149,21 @@ class Objects(ABC):
 
     @abstractmethod
     def folders(self, prefix: str = "") -> list[str]:
-        """Names of the folders directly under a folder, sorted."""
+        """Names of the folders directly under a folder, sorted; odd ones are left out, as in `list`."""
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """All objects under a folder, in no order; none when there is no such folder."""
+        """All objects under a folder, in no order; none when there is no such folder.
+
+        Objects with an odd name (see `oddity`) were put there by others, and are left out, as are markers of folders.
+        """
 
     @abstractmethod
     def page(self, after: str | None = None, *, most: int = 1000) -> Sequence[ObjectInfo]:
         """The first objects whose names come after this one, in the order of their names; fewer only at the end.
 
-        Names that end in a slash are markers that some programs put for folders.
+        Names are exactly those of the bucket, odd ones (see `oddity`) among them; no other method takes those. Names
+        that end in a slash, and an empty one, are markers that some programs put for folders.
 
         Args:
             after: A name, of an object that need not exist; None: begin with the first.
@@ -169,18 +182,40 @@ class Objects(ABC):
         """Where the Delta library finds the table in this folder."""
 
 
+def oddity(name: str) -> str | None:
+    """What is odd about the name of an object, so that nothing here can read, write or delete it; None: nothing.
+
+    >>> oddity("a//b.jpg"), oddity("a/b.jpg")
+    ("'//'", None)
+    """
+    if _ANY_ODD.search(name) is None:
+        return None
+    return next(kind for kind, pattern in _ODD.items() if pattern.search(name))
+
+
+def is_own_name(name: str) -> bool:
+    """Whether an object of this name can be one that was put here.
+
+    >>> is_own_name("a/b"), is_own_name("a/"), is_own_name("a//b"), is_own_name("")
+    (True, False, False, False)
+    """
+    return bool(name) and not name.endswith("/") and oddity(name) is None
+
+
 def checked_name(path: str) -> str:
-    """The name as given, if it stays inside the root.
+    """The name as given, if it stays inside the root and can be no other's.
 
     Raises:
-        StoreError: It is absolute, empty, or climbs out.
+        StoreError: It is absolute, empty, climbs out, or is spelled oddly.
 
     >>> checked_name("packs/frames/000001/ab.tar")
     'packs/frames/000001/ab.tar'
     """
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\\" in path or "\0" in path:
-        raise StoreError(f"{path!r} is no name inside the store", mend="names are relative, without '..'")
+    if not is_own_name(path):
+        raise StoreError(
+            f"{path!r} is no name inside the store",
+            mend="names are relative, without '//', '.', '..', backslash, control characters or a slash at the end",
+        )
     return path
 
 

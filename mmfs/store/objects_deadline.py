@@ -13,10 +13,11 @@ import random
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import obstore
-from obstore.exceptions import BaseError, NotFoundError
+from obstore.exceptions import BaseError, InvalidPathError, NotFoundError
 
 from mmfs.errors import NoAnswerError
 from mmfs.store.objects import COALESCE_BYTES, ObjectInfo, checked_name, too_short
@@ -69,11 +70,16 @@ class DeadlineObjects(RemoteObjects):
 
         return self._finish(path, head)[0]
 
-    def page(self, after: str | None = None, *, most: int = 1000) -> Sequence[ObjectInfo]:
+    def _page(self, folder: str, after: str | None, most: int) -> Sequence[ObjectInfo]:
         async def first() -> list[ObjectInfo]:
-            async for chunk in obstore.list(self._store, offset=offset_of(after), chunk_size=most):
-                return with_markers(map(object_info, chunk), after)
-            return []
+            if not self._is_exact(folder, after):
+                with suppress(InvalidPathError):
+                    async for chunk in obstore.list(
+                        self._store, folder or None, offset=offset_of(after), chunk_size=most
+                    ):
+                        return with_markers(map(object_info, chunk), after)
+                    return []
+            return await asyncio.to_thread(self._exact.page, folder, after, most)
 
         return self._finish("", first)[0]
 

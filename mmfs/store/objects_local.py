@@ -13,7 +13,7 @@ from typing import IO
 
 from mmfs.errors import StoreError
 from mmfs.store.faults import fault_point
-from mmfs.store.objects import COALESCE_BYTES, ObjectInfo, Objects, checked_name, missing, too_short
+from mmfs.store.objects import COALESCE_BYTES, ObjectInfo, Objects, checked_name, is_own_name, missing, too_short
 
 
 class LocalObjects(Objects):
@@ -118,15 +118,18 @@ class LocalObjects(Objects):
         folder = self._file(prefix) if prefix else self._root
         if not folder.is_dir():
             return []
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and is_own_name(entry.name))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         folder = self._file(prefix) if prefix else self._root
         for here, _, names in os.walk(folder):
             for name in names:
                 file = Path(here, name)
+                path = file.relative_to(self._root).as_posix()
+                if not is_own_name(path):
+                    continue
                 try:
-                    yield _info(file.relative_to(self._root).as_posix(), file)
+                    yield _info(path, file)
                 except FileNotFoundError:
                     continue  # removed while we were listing
 

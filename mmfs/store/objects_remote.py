@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 import io
-import os
+import random
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, TypeVar, cast
+from urllib.parse import quote
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PreconditionError
+from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError, NotFoundError, PreconditionError
 from obstore.store import S3Store
 
 from mmfs.errors import MissingObjectError, StoreError, UnreachableError
-from mmfs.store.objects import COALESCE_BYTES, ObjectInfo, Objects, checked_name, missing, too_short
+from mmfs.store.objects import (
+    COALESCE_BYTES,
+    ObjectInfo,
+    Objects,
+    checked_name,
+    is_own_name,
+    missing,
+    oddity,
+    too_short,
+)
+from mmfs.store.objects_exact import SKIP_SIGNATURE, ExactList, is_on
 from mmfs.store.ranges import merge_ranges, take_ranges
 from mmfs.store.refusals import refusal_of
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta, UpdateVersion
-    from obstore.store import RetryConfig
+    from obstore.store import RetryConfig, S3Config
+
+T = TypeVar("T")
 
 #: In the text of the answer to a range that begins behind the end; the library has no exception of its own for it.
 BEYOND_END = "status code: 416"
 _PATIENT: RetryConfig = {"max_retries": 10, "retry_timeout": timedelta(minutes=3)}
+#: Objects that one request lists.
+_PAGE = 1000
+#: For how long a signature is good: as far as buckets let clocks differ.
+_SIGNED = timedelta(minutes=15)
+_BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 15.0
 
 
 class RemoteObjects(Objects):
@@ -37,14 +57,20 @@ class RemoteObjects(Objects):
 
     def __init__(self, url: str, *, request_s: float = 60, retry: RetryConfig = _PATIENT) -> None:
         self.url = url.rstrip("/")
+        bucket, _, self._prefix = self.url.removeprefix("s3://").partition("/")
+        odd = oddity(self._prefix)
+        if odd is not None:
+            raise StoreError(f"cannot open {url!r}: {odd} in its name", mend="name a prefix without")
+        self._tries = retry.get("max_retries", 0) + 1
+        self._exact = ExactList(partial(_signed_url, bucket), self._prefix, request_s=request_s)
         try:
             self._store = S3Store.from_url(
-                self.url,
+                f"s3://{bucket}/{quote(self._prefix)}",  # the library takes it for a URL, but names are no such thing
                 client_options={
                     "timeout": timedelta(seconds=request_s),
                     "connect_timeout": timedelta(seconds=min(10, request_s)),
                     # Options given here hide the variable from the library.
-                    "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"},
+                    "allow_http": is_on("AWS_ALLOW_HTTP"),
                 },
                 retry_config=retry,
             )
@@ -155,20 +181,55 @@ class RemoteObjects(Objects):
 
     def folders(self, prefix: str = "") -> list[str]:
         with self._errors(prefix):
-            found = obstore.list_with_delimiter(self._store, prefix or None)
-        return sorted(name.rstrip("/").rsplit("/", 1)[-1] for name in found["common_prefixes"])
+            try:
+                found = obstore.list_with_delimiter(self._store, prefix or None)["common_prefixes"]
+                names = [name.rstrip("/").rsplit("/", 1)[-1] for name in found]
+            except InvalidPathError:
+                names = self._patiently(lambda: self._exact.folders(prefix))
+        return sorted(filter(is_own_name, names))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        with self._errors(prefix):
-            for chunk in obstore.list(self._store, prefix or None, chunk_size=1000):
-                for found in chunk:
-                    yield object_info(found)
+        after: str | None = None
+        while True:
+            found = self._page(prefix, after, _PAGE)
+            yield from (info for info in found if is_own_name(info.path))
+            if len(found) < _PAGE:
+                return
+            after = found[-1].path
 
-    def page(self, after: str | None = None, *, most: int = 1000) -> Sequence[ObjectInfo]:
-        with self._errors(after or ""):
-            for chunk in obstore.list(self._store, offset=offset_of(after), chunk_size=most):
-                return with_markers(map(object_info, chunk), after)
-        return []
+    def page(self, after: str | None = None, *, most: int = _PAGE) -> Sequence[ObjectInfo]:
+        return self._page("", after, most)
+
+    def _page(self, folder: str, after: str | None, most: int) -> Sequence[ObjectInfo]:
+        with self._errors(after or folder):
+            if not self._is_exact(folder, after):
+                with suppress(InvalidPathError):
+                    for chunk in obstore.list(self._store, folder or None, offset=offset_of(after), chunk_size=most):
+                        return with_markers(map(object_info, chunk), after)
+                    return []
+            return self._patiently(lambda: self._exact.page(folder, after, most))
+
+    def _is_exact(self, folder: str, after: str | None) -> bool:
+        """Whether the library cannot list a page as it is, and does not say so.
+
+        It cannot begin after an odd name. And it takes the slash off names that begin with one, which lie in front of
+        "0" in a bucket that is looked at whole.
+        """
+        if after is not None and (not after or oddity(after) is not None):
+            return True
+        return not self._prefix and not folder and (after is None or after < "0")
+
+    def _patiently(self, request: Callable[[], T]) -> T:
+        """The answer to a request of our own, which is repeated as the library repeats its own."""
+        for number in range(self._tries - 1):
+            try:
+                return request()
+            except OSError as error:
+                refusal = refusal_of(str(error))
+                if refusal is not None and not refusal.may_pass:
+                    raise
+            time.sleep(random.uniform(0, min(_BACKOFF_S * 2**number, _LONGEST_BACKOFF_S)))
+        return request()
 
     def delete(self, path: str) -> None:
         with self._errors(path):
@@ -178,7 +239,10 @@ class RemoteObjects(Objects):
         checked_name(path)
 
     def delta_url(self, path: str) -> str:
-        return f"{self.url}/{checked_name(path)}"
+        bucket, _, prefix = f"{self.url}/{checked_name(path)}".removeprefix("s3://").partition("/")
+        if "%" in prefix:  # the Delta library writes to one place and reads from another
+            raise StoreError("no table can be kept under a name with '%'", where=self.url, mend="name another prefix")
+        return f"s3://{bucket}/{quote(prefix, safe='/=')}"
 
     @contextmanager
     def _errors(self, path: str) -> Iterator[None]:
@@ -203,6 +267,18 @@ class RemoteObjects(Objects):
         )
 
 
+def _signed_url(bucket: str, options: dict[str, str]) -> str:
+    """The URL of a bucket at its endpoint, signed for a GET.
+
+    Args:
+        options: What the library is told beside its variables.
+    """
+    if is_on(SKIP_SIGNATURE):  # it signs all the same, and would look for credentials
+        options = options | {"access_key_id": "none", "secret_access_key": "none"}
+    store = S3Store.from_url(f"s3://{bucket}", config=cast("S3Config", options))
+    return obstore.sign(store, "GET", "", expires_in=_SIGNED)
+
+
 def object_info(found: ObjectMeta) -> ObjectInfo:
     """What the library says of an object, in our words."""
     return ObjectInfo(found["path"], found["size"], int(found["last_modified"].timestamp() * 1_000_000))
@@ -224,7 +300,7 @@ def with_markers(found: Iterable[ObjectInfo], after: str | None) -> list[ObjectI
     page: list[ObjectInfo] = []
     last = after
     for info in found:
-        is_marker = not info.path or (last is not None and info.path <= last < f"{info.path}/")
+        is_marker = info.path and last is not None and info.path <= last < f"{info.path}/"
         last = f"{info.path}/" if is_marker else info.path
         page.append(replace(info, path=last))
     return page

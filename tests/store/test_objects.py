@@ -112,6 +112,23 @@ def test_a_name_that_leaves_the_root_is_refused(objects: Objects, name: str) -> 
         objects.put(name, b"")
 
 
+@pytest.mark.parametrize("name", ["/x", "a//x", "a/./x", "a/", "./a", "a\tb"])
+def test_a_name_that_may_be_taken_for_anothers_is_refused(objects: Objects, name: str) -> None:
+    for ask in (objects.get, objects.exists, objects.delete):
+        with pytest.raises(StoreError, match="is no name inside the store"):
+            ask(name)
+
+
+def test_files_that_others_named_oddly_are_none_of_the_stores(tmp_path: Path) -> None:
+    objects = Objects.open(tmp_path)
+    objects.put("packs/x", b"x")
+    for name in ("packs/a\\b", "packs/a\tb", "in\tside/x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [info.path for info in objects.list()] == ["packs/x"]
+    assert "in\tside" not in objects.folders()
+
+
 def test_another_scheme_is_refused_with_the_mend() -> None:
     with pytest.raises(StoreError, match=r"'ftp://host/x'.*directory or s3://"):
         Objects.open("ftp://host/x")
