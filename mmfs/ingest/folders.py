@@ -95,6 +95,10 @@ class Files:
         with self._asked(url) as (objects, name):
             return objects.exists(name)
 
+    def is_silent(self, location: str) -> bool:
+        """Whether a file lies in a bucket that gave no answer, and is not asked again."""
+        return not is_local(location) and bucket_of(location) in self._silent
+
     def object_entry(self, location: str) -> Entry:
         """One object by its URL.
 

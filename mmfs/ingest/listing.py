@@ -69,6 +69,7 @@ class Search:
         place: Which of the places that the user named is looked through.
         found: By URI.
         waiting: Files that were passed over because they, or what lies beside them, may still change.
+        unanswered: Why files were passed over about which, or about what lies beside them, there was no answer.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Search:
         self.place = ""
         self.found: dict[str, Listed] = {}
         self.waiting: set[str] = set()
+        self.unanswered: list[str] = []
         self.warnings: list[str] = []
         self._settled = settled
         self.until_s = until_s
@@ -109,7 +111,7 @@ class Search:
             the time was over or a bucket gave no answer.
 
         Raises:
-            NoAnswerError: There was no answer about the first entry.
+            NoAnswerError: The bucket of the first entry gave no answer before, and is not asked.
         """
         self._note_lists(parent_of(named.location))
         looked, last = 0, ""
@@ -151,14 +153,19 @@ class Search:
                 break
             if not named.matches(child_of(folder.location, name)):
                 useful.add(name)  # nobody asked for it
-            elif suffix_of(name) in MEDIA_SUFFIXES or (named.pattern and is_list(name) and _is_refused_object(entry)):
+            elif suffix_of(name) in MEDIA_SUFFIXES or (named.pattern and is_list(name) and entry.refused):
+                was_silent = self.files.is_silent(entry.location)
                 try:
                     useful |= {name} | self._add_file(entry, folder.location, holds)
-                except NoAnswerError:
-                    if number < least:
+                except NoAnswerError as error:
+                    if number >= least:
+                        count = number
+                        break
+                    if was_silent:
                         raise
-                    count = number
-                    break
+                    # The bucket did list it: what comes after it is not to wait for this one, round after round.
+                    self.unanswered.append(str(error))
+                    useful.add(name)
             elif named.pattern and is_list(name):
                 useful.add(name)
                 if lists:
@@ -333,10 +340,6 @@ def _may_name(reference: str | None, names: set[str]) -> bool:
 def _must_name_files(cells: dict[str, object], name: str) -> None:
     if not names_files(cells):
         raise row_error(name, 1, "no column names the file", "call it uri, file, path or url")
-
-
-def _is_refused_object(entry: Entry) -> bool:
-    return entry.refused is not None and not is_local(entry.location)
 
 
 def _local_entry(location: str) -> Entry:

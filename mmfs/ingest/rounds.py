@@ -25,7 +25,6 @@ from mmfs.ingest.listing import Search, roots_of
 from mmfs.ingest.lists import is_list
 from mmfs.ingest.locations import child_of, is_local, uri_of
 from mmfs.ingest.named import Named, parse_named
-from mmfs.ingest.roots import refusal_of_object
 from mmfs.ingest.stretch import stretch
 from mmfs.settings import Settings
 
@@ -114,7 +113,8 @@ def look_page(
     """The next page of these places: at most ``watch_page_files`` entries, and one at least.
 
     A place that cannot be looked at does not keep the others from being looked at: it is named in ``failures``, and
-    looked at again in the next round, from where it failed. Rows of a list that is rewritten while its rows are
+    looked at again in the next round, from where it failed. A file about which a bucket gives no answer is named, too,
+    and does not keep those behind it from being taken. Rows of a list that is rewritten while its rows are
     paged through may have to wait for the next round. A folder's own list describes the files below it; where it
     names files elsewhere (``../``), only those of the same page.
 
@@ -159,6 +159,7 @@ def look_page(
             at.place += 1
         else:
             at.begun[at.place] = following
+    failures += search.unanswered
     search.describe(whole=False, until_s=until_s + _BUCKET_S, failed=lambda error: failures.append(str(error)))
     ended = at.place >= len(uris)
     at.place = 0 if ended else at.place
@@ -192,13 +193,13 @@ def _step(search: Search, place: Named, position: Position, most: int) -> tuple[
         search.add_single(place)
         return 1, None
     if position.row is not None and position.after is not None:
-        location = child_of(place.location, position.after)
+        location = search.roots.resolve(child_of(place.location, position.after), "/").location
         taken, more = search.add_list(location, after_row=position.row, most=most)
         return taken, Position(position.after, position.row + taken if more else None)
 
     def is_wanted_list(location: str) -> bool:
         is_wanted = bool(place.pattern) and is_list(location) and place.matches(location)
-        return is_wanted and (is_local(location) or refusal_of_object(location) is None)
+        return is_wanted and search.roots.resolve(location, "/").refused is None
 
     part = stretch(
         place.location,

@@ -112,17 +112,29 @@ class LocalObjects(Objects):
             raise _read_error(path, self.url, error) from error
 
     def exists(self, path: str) -> bool:
-        return self._file(path).is_file()
+        try:
+            return self._file(path).is_file()
+        except OSError as error:
+            raise _read_error(path, self.url, error) from error
 
     def folders(self, prefix: str = "") -> list[str]:
         folder = self._file(prefix) if prefix else self._root
-        if not folder.is_dir():
+        try:
+            with os.scandir(folder) as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir() and is_own_name(entry.name))
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and is_own_name(entry.name))
+        except OSError as error:
+            raise _read_error(prefix or ".", self.url, error) from error
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        def fail(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise _read_error(os.path.relpath(error.filename, self._root), self.url, error) from error
+
         folder = self._file(prefix) if prefix else self._root
-        for here, _, names in os.walk(folder):
+        # What lies in a folder that cannot be read is there all the same: an empty answer would be a wrong one.
+        for here, _, names in os.walk(folder, onerror=fail):
             for name in names:
                 file = Path(here, name)
                 path = file.relative_to(self._root).as_posix()

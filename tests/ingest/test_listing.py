@@ -18,6 +18,7 @@ from mmfs.errors import IngestError
 from mmfs.ingest import Listed, Listing, list_sources
 from mmfs.ingest.folders import Files
 from mmfs.ingest.roots import Roots
+from mmfs.ingest.rounds import look_page
 from mmfs.settings import Settings
 from tests.ingest.making import by_uri
 
@@ -296,6 +297,32 @@ def test_links_in_a_folder_lead_only_where_it_is_allowed(tmp_path: Path) -> None
     assert not any(item.captions for item in found)
     allowed = listing(inside, media_roots=(str(outside),))
     assert [item.refused for item in allowed if item.uri == str(secret)] == [None]
+
+
+def test_a_glob_reads_linked_lists_only_where_it_is_allowed(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    touch(inside / "a.jpg")
+    touch(outside / "b.jpg")
+    (outside / "secret.csv").write_text("file,caption\na.jpg,secret\nb.jpg,secret\n")
+    (inside / "link.csv").symlink_to(outside / "secret.csv")
+    for found in (listing(inside / "*"), _looked_at(inside / "*")):
+        assert {item.uri: item.refused is None for item in found} == {
+            str(inside / "a.jpg"): True,
+            str(inside / "link.csv"): False,
+        }
+        assert not any(item.captions for item in found)
+    for found in (listing(inside / "*", media_roots=(str(outside),)), _looked_at(inside / "*", str(outside))):
+        assert [item.uri for item in found if item.captions] == [str(outside / "a.jpg"), str(outside / "b.jpg")]
+
+
+def _looked_at(uri: Path, *media_roots: str) -> list[Listed]:
+    """What the pages of a round list, an entry at a time."""
+    settings = Settings.model_construct(watch_page_files=1, media_roots=media_roots)
+    pages = [look_page([str(uri)], settings, None, now_us=4_000_000_000_000_000)]
+    while not pages[-1].ends_round:
+        pages.append(look_page([str(uri)], settings, pages[-1].cursor, now_us=4_000_000_000_000_000))
+    assert not any(page.failures for page in pages)
+    return [item for page in pages for item in page.listing]
 
 
 def test_sidecars_speak_about_the_file_of_their_stem(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from pathlib import Path
 
@@ -127,6 +129,24 @@ def test_files_that_others_named_oddly_are_none_of_the_stores(tmp_path: Path) ->
         (tmp_path / name).touch()
     assert [info.path for info in objects.list()] == ["packs/x"]
     assert "in\tside" not in objects.folders()
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_and_never_looks_empty(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects.put("a/closed/1", b"x")
+    scandir = os.scandir
+
+    def refuse(path: str | Path) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    for look in (lambda: list(objects.list("a")), lambda: objects.folders("a/closed")):
+        with pytest.raises(StoreError, match=r"cannot read a/closed: Permission denied .*; check permissions"):
+            look()
+    assert (list(objects.list("nowhere")), objects.folders("nowhere")) == ([], [])
 
 
 def test_another_scheme_is_refused_with_the_mend() -> None:
