@@ -21,7 +21,12 @@ app = typer.Typer()
 @app.command()
 def verify(
     deep: Annotated[
-        bool, typer.Option("--deep", help="Also compare every byte of tables and packs with its checksum.")
+        bool,
+        typer.Option(
+            "--deep",
+            help="Also compare every byte of tables, packs and an index in a bucket with its checksum, and every vector of "
+            "the index with its row.",
+        ),
     ] = False,
     drop_damaged: Annotated[
         bool,

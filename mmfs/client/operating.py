@@ -23,8 +23,9 @@ class Operating:
         """Compare tables, packs, pins and index.
 
         Args:
-            deep: Also compare every byte with its checksum, and every point of the index with its row.
-            index: Compare the points alone.
+            deep: Also compare every byte of tables, packs and an index in a bucket with its checksum, and every point
+                of the index, vector included, with its row.
+            index: Also compare every point of the index with its row, but for its vector.
         """
         from mmfs.client.verifying import verify_store
 

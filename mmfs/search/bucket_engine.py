@@ -7,11 +7,9 @@ if it still names what it named when the build began: of two builders that began
 
 from __future__ import annotations
 
-import json
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
@@ -21,9 +19,11 @@ import pyarrow as pa
 from mmfs.errors import IntegrityError, MissingObjectError, SearchError, StoreError
 from mmfs.search.build_cache import BuildCache, Held
 from mmfs.search.edge import EdgeIndex
-from mmfs.search.edge_bundle import Bundle, fetch_build, send_build
+from mmfs.search.edge_bundle import Bundle
 from mmfs.search.edge_copy import copy_build
 from mmfs.search.edge_process import EdgeProcess, sync_tree
+from mmfs.search.edge_transfer import compare_build, fetch_build, send_build
+from mmfs.search.pointer import next_pointer, parse_pointer
 from mmfs.search.port import (
     BUILD_ANEW,
     BuildStats,
@@ -56,7 +56,7 @@ class BucketEdgeEngine:
         self._cache = BuildCache(folder, objects.url)
 
     def published(self, space: str) -> Published:
-        return _parsed(self._pointer(space))
+        return parse_pointer(self._pointer(space), where=_pointer(space))
 
     def begin(self, space: SpaceSpec, build_id: str, *, base: str | None) -> IndexBuild:
         before = self._pointer(space.name)
@@ -70,7 +70,8 @@ class BucketEdgeEngine:
         try:
             if base is not None:
                 bundle = self._bundle(space.name, base)
-                self._hold(space.name, base, bundle, copy)
+                # A byte that this disk lost would be sent with the checksum of what it is now.
+                self._hold(space.name, base, bundle, copy, deep=True)
             return _BucketBuild(self, space, build_id, making, before, bundle)
         except BaseException:
             self._cache.drop(making)
@@ -79,15 +80,19 @@ class BucketEdgeEngine:
     def open(self, space: SpaceSpec, build_id: str) -> Index:
         return self._hold(space.name, build_id, self._bundle(space.name, build_id), _CachedIndex)
 
-    def check(self, space: SpaceSpec, build_id: str) -> None:
-        for name, size, there in self._lost(space.name, self._bundle(space.name, build_id)):
+    def check(self, space: SpaceSpec, build_id: str, *, deep: bool) -> None:
+        bundle = self._bundle(space.name, build_id)
+        for name, size, there in self._lost(space.name, bundle):
             raise IntegrityError(
                 f"of {size:,} bytes of build {build_id}, {there:,} are in the bucket", where=name, mend=BUILD_ANEW
             )
+        if deep:
+            compare_build(self._objects, bundle)
+            self._hold(space.name, build_id, bundle, Held.release, deep=True)
 
     def rollback(self, space: str) -> str:
         before = self._pointer(space)
-        now = _parsed(before)
+        now = parse_pointer(before, where=_pointer(space))
         if now.previous is None or not self._objects.exists(f"{_folder(space, now.previous)}/{_LIST}"):
             raise no_previous(space, now)
         self._publish(space, now.previous, before)
@@ -134,23 +139,28 @@ class BucketEdgeEngine:
             if there.get(name, 0) < size:
                 yield name, size, there.get(name, 0)
 
-    def _hold(self, space: str, build_id: str, bundle: Bundle, use: Callable[[Held], Made]) -> Made:
+    def _hold(
+        self, space: str, build_id: str, bundle: Bundle, use: Callable[[Held], Made], *, deep: bool = False
+    ) -> Made:
         """What ``use`` makes of a build on this machine's disk, fetched if it is not there, or no longer whole.
 
         ``use`` lets go of the build; where it fails, this does.
+
+        Args:
+            deep: Compare all bytes on the disk with their checksums first.
         """
 
         def fetch(directory: Path) -> None:
             fetch_build(self._objects, bundle, directory / _DATA)
             sync_tree(directory)
 
-        lost: SearchError | None = None
+        lost: DamagedBuildError | None = None
         for _ in range(2):
             held = self._cache.hold(space, build_id, fetch)
             try:
-                if bundle.is_whole(held.path / _DATA):
+                if bundle.is_whole(held.path / _DATA, deep=deep):
                     return use(held)
-            except SearchError as error:
+            except DamagedBuildError as error:
                 lost = error
             except BaseException:
                 held.release()
@@ -198,10 +208,14 @@ class BucketEdgeEngine:
             SearchError: Somebody else published since ``before`` was read: the pointer does not name this build.
             StoreError: No answer tells whether the pointer names it.
         """
-        now = _parsed(before)
-        pointer = Published(build_id, now.previous if now.current == build_id else now.current)
-        if not self._objects.swap(_pointer(space), json.dumps(asdict(pointer)).encode(), before=before):
-            raise self._refused(space)
+        if self._objects.swap(_pointer(space), next_pointer(before, build_id), before=before):
+            return
+        # A lost reply is asked for again, and refused if yet another build was published on top of this one meanwhile.
+        with suppress(DamagedBuildError):
+            now = self.published(space)
+            if build_id in (now.current, now.previous):
+                return
+        raise self._refused(space)
 
     def _refused(self, space: str) -> SearchError:
         return SearchError(
@@ -254,8 +268,9 @@ class _BucketBuild:
         except SearchError:
             self._is_loose = True
             raise
-        self._is_kept = True
-        self._engine._cache.keep(self._making, self._space, self._build_id).release()
+        with suppress(OSError):  # it is published: a disk that cannot keep the copy costs the next reader a fetch
+            self._engine._cache.keep(self._making, self._space, self._build_id).release()
+            self._is_kept = True
 
     def abandon(self) -> None:
         self._process.kill()
@@ -276,10 +291,6 @@ class _CachedIndex(EdgeIndex):
     def close(self) -> None:
         super().close()
         self._release()
-
-
-def _parsed(pointer: bytes | None) -> Published:
-    return Published(**json.loads(pointer)) if pointer is not None else Published()
 
 
 def _folder(space: str, build_id: str) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -17,10 +17,11 @@ from uuid import UUID
 import numpy as np
 import pyarrow as pa
 
-from mmfs.errors import IntegrityError, MissingObjectError, SearchError
+from mmfs.errors import IntegrityError, MissingObjectError, MmfsError, SearchError
 from mmfs.features.feature import FeatureSpec
+from mmfs.search.acceptance import LowRecallError, check_build
 from mmfs.search.changes import Change, compare_shard
-from mmfs.search.checks import opened_build
+from mmfs.search.checks import checked_index
 from mmfs.search.engines import engine_of
 from mmfs.search.lock import space_lock
 from mmfs.search.manifest import (
@@ -31,7 +32,8 @@ from mmfs.search.manifest import (
     remove_unused_points,
     write_manifest,
 )
-from mmfs.search.port import BUILD_ANEW, BuildStats, DamagedBuildError, Engine, IndexBuild, Published, SpaceSpec
+from mmfs.search.pointer import read_published
+from mmfs.search.port import BUILD_ANEW, DamagedBuildError, Engine, IndexBuild, Published, SpaceSpec
 from mmfs.search.record import IndexReport, record_shard, recorded_shards
 from mmfs.search.spaces import (
     ShardSource,
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
 
 #: Beyond this share of changed points, building anew is cheaper than changing a copy.
 REBUILD_ABOVE = 0.15
-MIN_RECALL = 0.98
 _PROBES = 100
 _BATCH_ROWS = 4096
 #: Files of points are written before their build is published; a builder on another machine has so long to do it.
@@ -125,14 +126,11 @@ class _Builder:
     def run(self, shards: Sequence[str]) -> dict[str, IndexReport]:
         """Compare, build if anything changed, publish, clear up, record."""
         started = time.perf_counter()
-        published = self.engine.published(self.space.name)
-        sources = {shard: shard_source(self.store, self.space, shard) for shard in shards}
         try:
-            base = self._base(published)
-            changes = self._changes(sources, base)
+            published, base, changes = read_published(self.engine, self.space.name, lambda now: self._seen(now, shards))
         except _DAMAGED:
             # What is published is damaged. The tables are its only source; where they are at fault, this says so.
-            base, changes = None, self._changes(sources, None)
+            published, base, changes = self._published(), None, self._changes(shards, None)
         recall = None
         if base is None or any(change.touched for change in changes.values()):
             manifest, recall = self._build(base, published, changes)
@@ -141,6 +139,7 @@ class _Builder:
             entries = {shard: change.entry(base.shards[shard].build_id) for shard, change in changes.items()}
             manifest = Manifest(base.build_id, base.space, base.created_at_us, {**base.shards, **entries}, base.inexact)
             write_manifest(self.store.objects, manifest)
+            self._check_unchanged(published, base.build_id)
         else:
             manifest = base
         self._collect_garbage()  # also where nothing was built: the builder before may have died between the two
@@ -152,9 +151,40 @@ class _Builder:
             for shard in shards
         }
 
-    def _changes(self, sources: Mapping[str, ShardSource], base: Manifest | None) -> dict[str, Change]:
+    def _seen(
+        self, published: Published, shards: Sequence[str]
+    ) -> tuple[Published, Manifest | None, dict[str, Change]]:
+        """The build that answers, where a new one can begin with it, and what differs from it."""
+        base = self._base(published)
+        return published, base, self._changes(shards, base)
+
+    def _published(self) -> Published:
+        """What answers. A damaged pointer names nothing, and is written over."""
+        try:
+            return self.engine.published(self.space.name)
+        except DamagedBuildError:
+            return Published()
+
+    def _check_unchanged(self, published: Published, described: str | None = None) -> None:
+        """See that nobody published since.
+
+        Args:
+            described: Build whose description was written, to be removed again if it was cleared away meanwhile.
+
+        Raises:
+            SearchError: Somebody did.
+        """
+        now = self._published()
+        if now == published:
+            return
+        if described is not None and now.current is not None and described not in (now.current, now.previous):
+            remove_manifest(self.store.objects, self.space.name, described)
+        raise SearchError(f"another build of {self.space.name} was published meanwhile", mend="run this build again")
+
+    def _changes(self, shards: Sequence[str], base: Manifest | None) -> dict[str, Change]:
         """What differs from a build, in the shards whose files are not those it was made of."""
         before = base.shards if base else {}
+        sources = {shard: shard_source(self.store, self.space, shard) for shard in shards}
         return {
             shard: self._compare(source, before.get(shard))
             for shard, source in sources.items()
@@ -175,7 +205,7 @@ class _Builder:
         manifest = read_manifest(self.store.objects, self.space.name, published.current)
         if manifest.space.payload != self.space.payload:
             return None
-        with opened_build(self.engine, manifest) as index:
+        with closing(checked_index(self.engine, manifest)) as index:
             found = index.count()
         if found != manifest.rows:
             raise IntegrityError(
@@ -195,6 +225,8 @@ class _Builder:
                 return self._attempt(base, published, changes)
             except LowRecallError:
                 pass  # many small changes have worn the graph: build it anew
+            except _DAMAGED:
+                self._check_unchanged(published)  # else the base was cleared away, and is not damaged
         return self._attempt(None, published, self._everything(changes))
 
     def _everything(self, changes: dict[str, Change]) -> dict[str, Change]:
@@ -212,8 +244,9 @@ class _Builder:
         self, base: Manifest | None, published: Published, changes: dict[str, Change]
     ) -> tuple[Manifest, float | None]:
         """Build, check, publish. A build that begins with ``base`` holds everything that ``base`` holds."""
-        build_id = f"{self.now_us:016d}-{os.urandom(2).hex()}"
+        build_id = _build_id(self.now_us, published)
         build = self.engine.begin(self.space, build_id, base=base.build_id if base else None)
+        is_asked = False
         try:
             probes, inexact = self._write(build, changes)
             fault_point("search.before_finish")
@@ -227,15 +260,16 @@ class _Builder:
                 tuple(sorted(inexact | set(base.inexact if base else ()))),
             )
             check_build(manifest, stats)
-            if self.engine.published(self.space.name) != published:
-                raise SearchError(
-                    f"another build of {self.space.name} was published meanwhile", mend="run this build again"
-                )
+            self._check_unchanged(published)
             write_manifest(self.store.objects, manifest)
             fault_point("search.before_publish")
+            is_asked = True
             build.publish()
             fault_point("search.after_publish")
         finally:
+            if not is_asked:  # first: who clears away builds finds them by their points
+                with suppress(MmfsError):  # the reason to give up says more
+                    remove_manifest(self.store.objects, self.space.name, build_id)
             build.abandon()
         return manifest, stats.recall
 
@@ -262,15 +296,17 @@ class _Builder:
     def _collect_garbage(self) -> None:
         """Keep the published build and the one before it; drop what older builds and dead builders left.
 
-        What began later than the published build may be in the making on another machine: it is left to the next one.
+        What has a later id than the published build may be in the making on another machine: it is left to the next.
         """
         name, objects = self.space.name, self.store.objects
-        now = self.engine.published(name)
+        now = self._published()
+        if now.current is None:
+            return
         kept = [build for build in (now.current, now.previous) if build]
         for build in self.engine.builds(name):
-            if build not in kept and build < (now.current or build):
-                self.engine.remove(name, build)
+            if build not in kept and build < now.current:
                 remove_manifest(objects, name, build)
+                self.engine.remove(name, build)
         manifests = []
         for build in kept:
             with suppress(*_DAMAGED):  # the build before may be the damaged one that this replaced
@@ -278,42 +314,11 @@ class _Builder:
         remove_unused_points(objects, name, self.engine.name, manifests, before_us=self.now_us - _POINTS_SPARED_US)
 
 
-class LowRecallError(SearchError):
-    """The graph of a build finds too few of the true neighbours."""
-
-
-def check_build(manifest: Manifest, stats: BuildStats) -> None:
-    """Compare a finished build with the tables.
-
-    Raises:
-        IntegrityError: A shard has other points, or a vector differs.
-        LowRecallError: The graph finds less than `MIN_RECALL` of the true neighbours.
-    """
-    wanted = {shard: (entry.rows, entry.digest) for shard, entry in manifest.shards.items() if entry.rows}
-    found = {
-        shard: (held.rows, wanted.get(shard, (0, ""))[1] if held.digest is None else held.digest)
-        for shard, held in stats.shards.items()
-    }
-    for shard in sorted(wanted.keys() | found.keys()):
-        if wanted.get(shard) != found.get(shard):
-            table_rows, index_rows = wanted.get(shard, (0, ""))[0], found.get(shard, (0, ""))[0]
-            raise IntegrityError(
-                f"the build differs from the tables in shard {shard}: {index_rows} points for {table_rows} rows",
-                where=manifest.space.name,
-                mend="nothing was published; materialize qdrant_index again",
-            )
-    if stats.lost_probes:
-        raise IntegrityError(
-            f"{len(stats.lost_probes)} points of the build have other vectors than the table",
-            where=manifest.space.name,
-            mend="nothing was published; materialize qdrant_index again",
-        )
-    if stats.recall is not None and stats.recall < MIN_RECALL:
-        raise LowRecallError(
-            f"the graph finds {stats.recall:.3f} of the true nearest points, less than {MIN_RECALL}",
-            where=manifest.space.name,
-            mend="nothing was published; search with exact=True meanwhile",
-        )
+def _build_id(now_us: int, published: Published) -> str:
+    """Ids grow from one published build to the next, whatever the clocks say: older ones are cleared away."""
+    before, _, _ = (published.current or "").partition("-")
+    at = max(now_us, int(before) + 1) if before.isdecimal() else now_us
+    return f"{at:016d}-{os.urandom(2).hex()}"
 
 
 def _sample(batch: pa.RecordBatch, rows: int, draw: np.random.Generator) -> pa.RecordBatch:

@@ -108,7 +108,11 @@ class BuildCache:
         return held
 
     def keep(self, making: Held, space: str, build_id: str) -> Held:
-        """Let a directory that is complete be the build; others of its space that nobody reads are removed."""
+        """Let a directory that is complete be the build; others of its space that nobody reads are removed.
+
+        Raises:
+            OSError: The disk does not let it; the directory is dropped.
+        """
         path = self._folder / space / build_id
         try:
             held = making.shared(path)
@@ -118,7 +122,8 @@ class BuildCache:
             if found is None:
                 raise
             return found
-        self._sweep(path)
+        with suppress(OSError):  # what is left is removed another time
+            self._sweep(path)
         return held
 
     def drop(self, held: Held) -> None:

@@ -10,8 +10,10 @@ from uuid import UUID
 import pyarrow as pa
 
 from mmfs.search.engines import engine_of
-from mmfs.search.manifest import Manifest, has_manifest, read_manifest
-from mmfs.search.port import INDEX, MEDIA_ID, ROW_HASH, Engine, Index, SpaceSpec
+from mmfs.search.inspect_build import other_vectors
+from mmfs.search.manifest import Manifest, read_manifest
+from mmfs.search.pointer import read_published
+from mmfs.search.port import INDEX, MEDIA_ID, ROW_HASH, Engine, Index, Published, SpaceSpec
 from mmfs.search.spaces import read_points, recorded_fingerprint, shard_source
 from mmfs.store.problem import Problem
 
@@ -30,11 +32,10 @@ def index_differences(store: Store, table: str, shard: str, *, engine: Engine | 
     name = space_of(store, table, shard)
     if name is None:
         return []
-    engine = engine or engine_of(store)
-    manifest = published_manifest(store, engine, name)
-    if manifest is None:
-        return [unpublished(store, table, [shard])]
-    with opened_build(engine, manifest) as index:
+    with published_index(store, engine or engine_of(store), name) as found:
+        if found is None:
+            return [unpublished(store, table, [shard])]
+        manifest, index = found
         return shard_differences(store, manifest.space, index, shard)
 
 
@@ -45,14 +46,6 @@ def space_of(store: Store, table: str, shard: str) -> str | None:
     return f"{table}-{recorded_fingerprint(store, table, shard)[:12]}"
 
 
-def published_manifest(store: Store, engine: Engine, name: str) -> Manifest | None:
-    """What the build of a space that answers was made of; None where there is none."""
-    build = engine.published(name).current
-    if build is None or not has_manifest(store.objects, name, build):
-        return None
-    return read_manifest(store.objects, name, build)
-
-
 def unpublished(store: Store, table: str, shards: Iterable[str]) -> Problem:
     """The problem of shards whose space has no published build."""
     there = store.tables.shards(table)
@@ -61,31 +54,61 @@ def unpublished(store: Store, table: str, shards: Iterable[str]) -> Problem:
 
 
 @contextmanager
-def opened_build(engine: Engine, manifest: Manifest) -> Iterator[Index]:
-    """A finished build of which nothing is lost.
+def published_index(
+    store: Store, engine: Engine, name: str, *, deep: bool = False
+) -> Iterator[tuple[Manifest, Index] | None]:
+    """The build of a space that answers, and what it was made of; None where there is none.
+
+    Args:
+        deep: Compare its bytes with their checksums first (see `Engine.check`).
 
     Raises:
         DamagedBuildError, MissingObjectError, IntegrityError: It is damaged.
     """
-    engine.check(manifest.space, manifest.build_id)
-    index = engine.open(manifest.space, manifest.build_id)
+
+    def read(published: Published) -> tuple[Manifest, Index] | None:
+        if published.current is None:
+            return None
+        manifest = read_manifest(store.objects, name, published.current)
+        return manifest, checked_index(engine, manifest, deep=deep)
+
+    found = read_published(engine, name, read)
     try:
-        yield index
+        yield found
     finally:
-        index.close()
+        if found is not None:
+            found[1].close()
 
 
-def shard_differences(store: Store, space: SpaceSpec, index: Index, shard: str) -> list[Problem]:
-    """Where an index and the table of its space differ in one shard, in words. Reads both in full."""
+def checked_index(engine: Engine, manifest: Manifest, *, deep: bool = False) -> Index:
+    """A finished build of which nothing is lost, opened.
+
+    Raises:
+        DamagedBuildError, MissingObjectError, IntegrityError: It is damaged.
+    """
+    engine.check(manifest.space, manifest.build_id, deep=deep)
+    return engine.open(manifest.space, manifest.build_id)
+
+
+def shard_differences(store: Store, space: SpaceSpec, index: Index, shard: str, *, deep: bool = False) -> list[Problem]:
+    """Where an index and the table of its space differ in one shard, in words. Reads ids and states of both in full.
+
+    Args:
+        deep: Compare every vector, too.
+    """
     table = space.table
     batch = read_points(store, space, shard_source(store, space, shard)).batch
     found = {point.id: point.row_hash for point in index.scroll(shard=shard)}
     wanted = [UUID(bytes=raw) for raw in batch.column("id").to_pylist()]
     hashes = dict(zip(wanted, batch.column(ROW_HASH).to_pylist(), strict=True))
+    others = {one for one in other_vectors(index, batch) if found.get(one) == hashes[one]} if deep else set()
     sides: dict[str, list[UUID]] = {
         f"of {len(wanted)} rows are not in the index of {table}": [one for one in wanted if one not in found],
         f"of {len(wanted)} rows are in the index of {table} in an older state": [
             one for one in wanted if one in found and found[one] != hashes[one]
+        ],
+        f"of {len(wanted)} rows are in the index of {table} with another vector": [
+            one for one in wanted if one in others
         ],
         f"points in the index of {table} are of rows that are gone": [one for one in found if one not in hashes],
     }

@@ -7,6 +7,9 @@ it is never written again once it is finished, and an unfinished one is thrown a
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mmfs.errors import MissingExtraError
+from mmfs.errors import MissingExtraError, SearchError
 from mmfs.search.conditions import AllOf, AnyOf, Condition, Equals, Ids, Missing, OneOf, Range, Without
 from mmfs.search.payload import payload_indexes, point_rows
 from mmfs.search.port import INDEX, MEDIA_ID, ROW_HASH, SHARD, DamagedBuildError, Hit, Kind, SpaceSpec, Stored
@@ -26,18 +29,37 @@ _PAGE = 5000
 _UPSERT_ROWS = 1000
 #: Each payload index costs dozens of fsyncs; below this many points, filters read the payloads in milliseconds.
 _INDEXED_FROM = 5000
+#: How the library's errors end whose reason is the system's, and reasons that say nothing of a build's bytes.
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_REFUSED = {
+    errno.ENOMEM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+}
 _SCHEMAS: dict[Kind, str] = {"text": "Keyword", "integer": "Integer", "truth": "Integer", "number": "Float"}
 
 
 class EdgeIndex:
-    """A finished build directory, to read. The library holds the GIL in every call, so threads may share it."""
+    """A finished build directory, to read. The library holds the GIL in every call, so threads may share it.
+
+    Raises:
+        DamagedBuildError: It is damaged.
+        SearchError: The system refuses to open it: too little memory, too many files, no permission.
+    """
 
     def __init__(self, directory: Path) -> None:
         qe = _edge()
         try:
             self._shard = qe.EdgeShard.load(str(directory))
-        except Exception as error:
-            raise DamagedBuildError(f"the index build cannot be opened: {error}", where=str(directory)) from error
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the library's panics are no Exceptions
+            raise _unopened(error, directory) from error
         self._qe = qe
 
     def query(
@@ -155,6 +177,20 @@ class EdgeWriter:
     def flush(self) -> None:
         """Write out what is only in memory."""
         self._shard.flush()
+
+
+def _unopened(error: BaseException, directory: Path) -> SearchError:
+    """The error for a build that the library did not open."""
+    number = error.errno if isinstance(error, OSError) else errno.ENOMEM if isinstance(error, MemoryError) else None
+    if number is None and (told := _OS_ERROR.findall(str(error))):
+        number = int(told[-1])
+    if number in _REFUSED:
+        return SearchError(
+            f"the system refuses to open the index build: {os.strerror(number)}",
+            where=str(directory),
+            mend="let this process have more memory or open files, or read and write here; then try again",
+        )
+    return DamagedBuildError(f"the index build cannot be opened: {error}", where=str(directory))
 
 
 def edge_filter(condition: Condition | None) -> Any:

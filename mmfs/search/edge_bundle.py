@@ -1,28 +1,29 @@
-"""A build directory as a few objects of a bucket: what was ever written of its files, and a list that says where.
+"""What a build directory holds, as a document: its files, and where in a bucket the bytes of each lie.
 
-Such a directory has hundreds of small files and some large ones full of holes. Small files go together into one object,
-each large one is an object of its own, and a file that a build shares with the one it began as is not sent again.
+Such a directory has hundreds of small files and some large ones full of holes; only what was ever written of them is
+kept. `edge_transfer.py` sends and fetches them.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from mmfs.errors import IntegrityError, StoreError
-from mmfs.search.extents import Extents, pieces, written
-from mmfs.search.port import BUILD_ANEW, DamagedBuildError
-from mmfs.store.objects import Objects, checked_name
+from mmfs.errors import StoreError
+from mmfs.search.extents import Extents, written_sha256
+from mmfs.search.port import DamagedBuildError
+from mmfs.store.objects import checked_name
 
-_LARGE_BYTES = 1 << 20
-#: What one request asks for, and one write holds in memory.
-_PIECE_BYTES = 8 << 20
+#: Files whose bytes are compared at once.
 _AT_ONCE = 8
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -59,21 +60,27 @@ class Bundle:
     folders: tuple[str, ...]
 
     def to_json(self) -> bytes:
-        """The list as a document."""
-        return json.dumps(asdict(self)).encode()
+        """The list as a document that holds its own digest."""
+        found = asdict(self)
+        return json.dumps(found | {"digest": _digest(found)}).encode()
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str) -> Bundle:
-        """The list that `to_json` wrote.
+        """The list that `to_json` wrote. Lists of before it wrote digests are read, too.
 
         Raises:
             DamagedBuildError: It is damaged.
         """
         try:
             found = json.loads(data)
-            files = tuple(_file(entry) for entry in found["files"])
+            digest = found.pop("digest", None)
+            if digest not in (None, _digest(found)):
+                raise ValueError("its digest is another")
+            if found.keys() != {"files", "folders"}:
+                raise ValueError(f"its parts are {', '.join(found)}")
+            files = tuple(_file(**entry) for entry in found["files"])
             return cls(files, tuple(checked_name(folder) for folder in found["folders"]))
-        except (ValueError, KeyError, TypeError, StoreError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, StoreError) as error:
             raise DamagedBuildError(f"the list of a build's files is damaged: {error}", where=where) from error
 
     def objects(self) -> dict[str, int]:
@@ -84,151 +91,64 @@ class Bundle:
                 ends[file.object] = max(ends[file.object], file.offset + file.stored_bytes)
         return dict(ends)
 
-    def is_whole(self, directory: Path) -> bool:
-        """Whether every file is there with its size."""
-        for file in self.files:
-            try:
-                if (directory / file.path).stat().st_size != file.size_bytes:
-                    return False
-            except FileNotFoundError:
-                return False
-        return True
+    def is_whole(self, directory: Path, *, deep: bool) -> bool:
+        """Whether every file is there with its size; deep: and with the bytes that were sent."""
+        if not all(_is_there(directory, file) for file in self.files):
+            return False
+        if not deep:
+            return True
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return all(pool.map(lambda file: _is_same(directory, file), self.files))
 
 
-def send_build(objects: Objects, folder: str, directory: Path, staging: Path, *, base: Bundle | None) -> Bundle:
-    """Write a finished build directory into the objects under ``folder``; what says where each file is.
-
-    Args:
-        staging: A folder for what is put together before it is sent.
-        base: The build it began as: equal files are left where they are.
-
-    Raises:
-        StoreError: The bucket cannot be written.
-    """
-    known = {(file.path, file.size_bytes, file.extents, file.sha256): file for file in base.files} if base else {}
-    paths = sorted(path for path in directory.rglob("*") if path.is_file())
-    folders = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_dir())
-    files: list[BundledFile] = []
-    sent: dict[str, Path] = {}
-    small, small_end = staging / "small", 0
-    with small.open("wb") as together:
-        for path in paths:
-            name, size, extents = path.relative_to(directory).as_posix(), path.stat().st_size, written(path)
-            sha256 = _sha256(path, extents)
-            carried = known.get((name, size, extents, sha256))
-            if carried is not None:
-                files.append(carried)
-                continue
-            stored = sum(length for _, length in extents)
-            if not stored:
-                files.append(BundledFile(name, size, extents, sha256, "", 0))
-            elif stored < _LARGE_BYTES:
-                files.append(BundledFile(name, size, extents, sha256, f"{folder}/small", small_end))
-                small_end += stored
-                for piece in _pieces(path, extents):
-                    together.write(piece)
-            else:
-                target = f"{folder}/{len(sent)}"
-                files.append(BundledFile(name, size, extents, sha256, target, 0))
-                sent[target] = path if extents == ((0, size),) else _compact(path, extents, staging / str(len(sent)))
-    if small_end:
-        sent[f"{folder}/small"] = small
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(lambda item: objects.put(*item), sent.items()))
-    return Bundle(tuple(files), tuple(folders))
+def _is_there(directory: Path, file: BundledFile) -> bool:
+    try:
+        return (directory / file.path).stat().st_size == file.size_bytes
+    except FileNotFoundError:
+        return False
 
 
-def fetch_build(objects: Objects, bundle: Bundle, directory: Path) -> None:
-    """Make a directory with the files of a build, each compared with its checksum.
+def _is_same(directory: Path, file: BundledFile) -> bool:
+    try:
+        return written_sha256(directory / file.path, file.extents) == file.sha256
+    except EOFError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EIO):
+            raise
+        return False  # the disk lost it
+
+
+def _digest(document: dict[str, Any]) -> str:
+    """SHA-256 of a document, however it is spaced and ordered."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _file(path: str, size_bytes: int, extents: list[list[int]], sha256: str, object: str, offset: int) -> BundledFile:
+    """One entry of the list, each part of which is what it should be.
 
     Raises:
-        MissingObjectError: An object is gone.
-        IntegrityError: The bytes of a file are not those that were sent.
-        OSError: The directory cannot be written.
+        ValueError, TypeError, StoreError: It is not.
     """
-    for folder in bundle.folders:
-        (directory / folder).mkdir(parents=True, exist_ok=True)
-    by_object: dict[str, list[BundledFile]] = defaultdict(list)
-    for file in sorted(bundle.files, key=lambda file: file.offset):
-        if file.object:
-            by_object[file.object].append(file)
-        else:
-            _write(directory, file, iter(()))
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(lambda name: _fetch(objects, name, by_object[name], directory), by_object))
+    checked_name(path)  # it is written to where a directory of this machine begins
+    if object:
+        checked_name(object)
+    if not _SHA256.fullmatch(sha256):
+        raise ValueError(f"{sha256!r} is no SHA-256")
+    stretches = tuple((_number(start), _number(length)) for start, length in extents)
+    end = 0
+    for start, length in stretches:
+        if start < end:
+            raise ValueError(f"stretches of {path} overlap")
+        end = start + length
+    if end > _number(size_bytes):
+        raise ValueError(f"{path} ends before what was written of it")
+    if stretches and not object:
+        raise ValueError(f"no object holds {path}")
+    return BundledFile(path, size_bytes, stretches, sha256, object, _number(offset))
 
 
-def _fetch(objects: Objects, name: str, files: Sequence[BundledFile], directory: Path) -> None:
-    for batch in _batches(files):
-        if len(batch) == 1:
-            _write(directory, batch[0], _streamed(objects, batch[0]))
-        else:
-            ranges = [(file.offset, file.stored_bytes) for file in batch]
-            for file, data in zip(batch, objects.get_ranges(name, ranges), strict=True):
-                _write(directory, file, iter([data]))
-
-
-def _batches(files: Sequence[BundledFile]) -> Iterator[list[BundledFile]]:
-    """Small files together, about a piece at a time; a larger one alone."""
-    batch: list[BundledFile] = []
-    for file in files:
-        if batch and sum(one.stored_bytes for one in batch) + file.stored_bytes > _PIECE_BYTES:
-            yield batch
-            batch = []
-        batch.append(file)
-    if batch:
-        yield batch
-
-
-def _streamed(objects: Objects, file: BundledFile) -> Iterator[bytes]:
-    end = file.offset + file.stored_bytes
-    for start in range(file.offset, end, _PIECE_BYTES):
-        yield objects.get_range(file.object, start, min(_PIECE_BYTES, end - start))
-
-
-def _write(directory: Path, file: BundledFile, pieces: Iterator[bytes]) -> None:
-    state, piece = hashlib.sha256(), b""
-    with (directory / file.path).open("wb") as target:
-        target.truncate(file.size_bytes)
-        for start, length in file.extents:
-            target.seek(start)
-            left = length
-            while left:
-                piece = piece or next(pieces)
-                taken, piece = piece[:left], piece[left:]
-                state.update(taken)
-                target.write(taken)
-                left -= len(taken)
-    if state.hexdigest() != file.sha256:
-        raise IntegrityError(
-            f"the bytes of {file.path} are not those that the build sent",
-            where=file.object,
-            mend=f"remove the folder `index` of the store, and {BUILD_ANEW}",
-        )
-
-
-def _pieces(path: Path, extents: Extents) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        for start, length in extents:
-            yield from pieces(file, start, length)
-
-
-def _sha256(path: Path, extents: Extents) -> str:
-    state = hashlib.sha256()
-    for piece in _pieces(path, extents):
-        state.update(piece)
-    return state.hexdigest()
-
-
-def _compact(path: Path, extents: Extents, target: Path) -> Path:
-    with target.open("wb") as file:
-        for piece in _pieces(path, extents):
-            file.write(piece)
-    return target
-
-
-def _file(entry: Mapping[str, object]) -> BundledFile:
-    fields = dict(entry)
-    extents = tuple((int(start), int(length)) for start, length in fields.pop("extents"))  # type: ignore[attr-defined]
-    checked_name(str(fields["path"]))  # it is written to where a directory of this machine begins
-    return BundledFile(extents=extents, **fields)  # type: ignore[arg-type]
+def _number(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is no number of bytes")
+    return value

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from uuid import UUID
 
 import pyarrow as pa
 
+from mmfs.errors import MissingObjectError
 from mmfs.search.edge import EdgeIndex
 from mmfs.search.edge_copy import copy_build
 from mmfs.search.edge_process import LOG, EdgeProcess
+from mmfs.search.pointer import next_pointer, parse_pointer
 from mmfs.search.port import BuildStats, Index, IndexBuild, Published, SpaceSpec, no_previous
 from mmfs.store.objects import Objects
 
@@ -36,10 +36,7 @@ class EdgeEngine:
         self._root = root
 
     def published(self, space: str) -> Published:
-        path = f"index/{space}/current.json"
-        if not self._objects.exists(path):
-            return Published()
-        return Published(**json.loads(self._objects.get(path)))
+        return parse_pointer(self._pointer(space), where=_pointer(space))
 
     def begin(self, space: SpaceSpec, build_id: str, *, base: str | None) -> IndexBuild:
         directory = self._directory(space.name, build_id)
@@ -52,14 +49,12 @@ class EdgeEngine:
     def open(self, space: SpaceSpec, build_id: str) -> Index:
         return EdgeIndex(self._directory(space.name, build_id))
 
-    def check(self, space: SpaceSpec, build_id: str) -> None:
-        """Opening a build of this disk tells."""
+    def check(self, space: SpaceSpec, build_id: str, *, deep: bool) -> None:
+        """Opening a build of this disk tells; of its bytes, the engine keeps no checksums."""
 
     def publish(self, space: str, build_id: str) -> None:
         """Let another build answer."""
-        now = self.published(space)
-        pointer = Published(build_id, now.previous if now.current == build_id else now.current)
-        self._objects.put(f"index/{space}/current.json", json.dumps(asdict(pointer)).encode())
+        self._objects.put(_pointer(space), next_pointer(self._pointer(space), build_id))
 
     def rollback(self, space: str) -> str:
         now = self.published(space)
@@ -79,6 +74,12 @@ class EdgeEngine:
 
     def _directory(self, space: str, build_id: str) -> Path:
         return self._root / space / build_id / _DATA
+
+    def _pointer(self, space: str) -> bytes | None:
+        try:
+            return self._objects.get(_pointer(space))
+        except MissingObjectError:
+            return None
 
 
 class _EdgeBuild:
@@ -111,3 +112,7 @@ class _EdgeBuild:
         self._process.kill()
         if not self._is_asked:
             self._engine.remove(self._space.name, self._build_id)
+
+
+def _pointer(space: str) -> str:
+    return f"index/{space}/current.json"

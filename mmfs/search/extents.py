@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,3 +48,22 @@ def pieces(file: IO[bytes], start: int, length: int) -> Iterator[bytes]:
             raise EOFError(f"{file.name} ends {length:,} bytes before a stretch that was written")
         length -= len(piece)
         yield piece
+
+
+def written_bytes(path: Path, extents: Extents) -> Iterator[bytes]:
+    """The bytes of all these stretches of a file, one after the other, a few MiB at a time.
+
+    Raises:
+        EOFError: The file ends within one.
+    """
+    with path.open("rb") as file:
+        for start, length in extents:
+            yield from pieces(file, start, length)
+
+
+def written_sha256(path: Path, extents: Extents) -> str:
+    """SHA-256 of the bytes of all these stretches of a file, as hex. Raises EOFError as `written_bytes` does."""
+    state = hashlib.sha256()
+    for piece in written_bytes(path, extents):
+        state.update(piece)
+    return state.hexdigest()

@@ -20,6 +20,9 @@ _SHARDS = 100_000
 _ASKED = 100
 #: Vectors come back as float16; a probe found at less than this is another vector.
 _SAME = 0.995
+#: Of each number of a vector: float16 rounds by half a thousandth, and to 6e-8 where numbers are tiny.
+_RELATIVE, _ABSOLUTE = 1e-3, 1e-5
+_AT_ONCE = 1000
 
 
 def inspect_build(index: Index, probes: pa.RecordBatch | None, touched: Sequence[str] | None = None) -> BuildStats:
@@ -45,6 +48,22 @@ def unit(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The vector at length 1; a zero vector stays zero."""
     length = float(np.linalg.norm(vector))
     return vector / length if length > 0 else vector
+
+
+def other_vectors(index: Index, points: pa.RecordBatch) -> Iterator[UUID]:
+    """Points that the index holds under another vector than the table; read a thousand at a time.
+
+    Args:
+        points: `id` fixed_size_binary[16] and `vector` fixed_size_list[dim], as the table has them.
+    """
+    for start in range(0, points.num_rows, _AT_ONCE):
+        batch = points.slice(start, _AT_ONCE)
+        ids = [UUID(bytes=raw) for raw in batch.column("id").to_pylist()]
+        wanted = batch.column("vector").flatten().to_numpy(zero_copy_only=False).reshape(len(ids), -1)
+        kept = index.vectors(ids)
+        for point, vector in zip(ids, wanted.astype(np.float32), strict=True):
+            if point in kept and not np.allclose(kept[point], unit(vector), rtol=_RELATIVE, atol=_ABSOLUTE):
+                yield point
 
 
 def _drawing(points: Iterator[Stored], drawn: list[UUID], draw: random.Random) -> Iterator[Stored]:

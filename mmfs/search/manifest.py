@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from mmfs.errors import MissingObjectError
 from mmfs.ids import digest
 from mmfs.search.port import ROW_HASH, DamagedBuildError, PayloadColumn, SpaceSpec
 from mmfs.search.spaces import ShardPoints
+from mmfs.store.objects import is_own_name
 
 if TYPE_CHECKING:
     from mmfs.store import Objects
@@ -67,42 +69,46 @@ class Manifest:
         return max((entry.table_version for entry in self.shards.values()), default=-1)
 
 
+def manifest_path(space: str, build_id: str) -> str:
+    """Name of the document of a build. Without it, nothing is known of the build, and the next run makes another."""
+    return f"index/{space}/{build_id}/manifest.json"
+
+
 def write_manifest(objects: Objects, manifest: Manifest) -> None:
     """Write the document of a build, whole."""
-    objects.put(_path(manifest.space.name, manifest.build_id), json.dumps(asdict(manifest)).encode())
+    objects.put(manifest_path(manifest.space.name, manifest.build_id), json.dumps(asdict(manifest)).encode())
 
 
 def read_manifest(objects: Objects, space: str, build_id: str) -> Manifest:
     """The document of a build.
 
     Raises:
-        MissingObjectError: It is gone.
-        DamagedBuildError: It is damaged.
+        DamagedBuildError: It is gone or damaged.
     """
-    path = _path(space, build_id)
+    path = manifest_path(space, build_id)
     try:
-        return _parse(json.loads(objects.get(path)))
-    except (ValueError, KeyError, TypeError) as error:
+        manifest = _parse(json.loads(objects.get(path)))
+        if (manifest.build_id, manifest.space.name) != (build_id, space):
+            raise ValueError(f"it describes build {manifest.build_id} of {manifest.space.name}")
+        return manifest
+    except MissingObjectError as error:
+        raise DamagedBuildError(f"the description of build {build_id} is gone", where=path) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedBuildError(f"the description of build {build_id} is damaged: {error}", where=path) from error
 
 
 def manifest_mark(objects: Objects, space: str, build_id: str) -> tuple[int, int] | None:
     """Changes when the document does; None where only reading it tells (in a bucket)."""
-    path = objects.local_path(_path(space, build_id))
+    path = objects.local_path(manifest_path(space, build_id))
     if path is None or not path.exists():
         return None
     found = path.stat()
     return found.st_mtime_ns, found.st_ino
 
 
-def has_manifest(objects: Objects, space: str, build_id: str) -> bool:
-    """Whether the build has a document."""
-    return objects.exists(_path(space, build_id))
-
-
 def remove_manifest(objects: Objects, space: str, build_id: str) -> None:
     """Remove the document of a build."""
-    objects.delete(_path(space, build_id))
+    objects.delete(manifest_path(space, build_id))
 
 
 def spaces_of(objects: Objects, table: str) -> list[str]:
@@ -123,7 +129,7 @@ def write_points(objects: Objects, space: str, engine: str, shard: str, table: p
     with pa.ipc.new_file(sink, table.schema) as file:
         file.write_table(table)
     data = bytes(sink.getvalue())
-    path = f"{_points(space, engine)}/{shard}-{digest(data)[:16]}.arrow"
+    path = f"{_points(space, engine)}/{shard}-{_mark(data)}.arrow"
     objects.put(path, data)  # also where it is there: its age tells that a build in the making may need it
     return path
 
@@ -149,23 +155,30 @@ def read_points_file(objects: Objects, path: str) -> pa.Table:
         MissingObjectError: It is gone.
         DamagedBuildError: It is damaged.
     """
-    try:
-        return pa.ipc.open_file(objects.get(path)).read_all()
-    except pa.ArrowInvalid as error:
-        raise DamagedBuildError(f"ids and hashes of the points are damaged: {error}", where=path) from error
+    data = objects.get(path)
+    if not path.endswith(f"-{_mark(data)}.arrow"):
+        raise DamagedBuildError("ids and hashes of the points are not those that were written", where=path)
+    return pa.ipc.open_file(data).read_all()
+
+
+def _mark(data: bytes) -> str:
+    """What the name of a file of points says of its content."""
+    return digest(data)[:16]
 
 
 def _points(space: str, engine: str) -> str:
     return f"index/{space}/points-{engine}"
 
 
-def _path(space: str, build_id: str) -> str:
-    return f"index/{space}/{build_id}/manifest.json"
-
-
 def _parse(document: dict[str, Any]) -> Manifest:
     space = document.pop("space")
     payload = tuple(PayloadColumn(**column) for column in space.pop("payload"))
-    shards = {shard: ShardEntry(**entry) for shard, entry in document.pop("shards").items()}
+    shards = {shard: _entry(**entry) for shard, entry in document.pop("shards").items()}
     inexact = tuple(document.pop("inexact"))
     return Manifest(**document, space=SpaceSpec(**space, payload=payload), shards=shards, inexact=inexact)
+
+
+def _entry(rows: int, table_version: int, points: str, **others: Any) -> ShardEntry:
+    if type(rows) is not int or type(table_version) is not int or (points and not is_own_name(points)):
+        raise ValueError(f"{rows!r} rows of version {table_version!r}, described in {points!r}")
+    return ShardEntry(rows=rows, table_version=table_version, points=points, **others)

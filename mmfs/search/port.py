@@ -207,6 +207,10 @@ class Published:
     current: str | None = None
     previous: str | None = None
 
+    def followed_by(self, build_id: str) -> Published:
+        """What is published once another build answers; the one that answers stays the one before itself."""
+        return Published(build_id, self.previous if self.current == build_id else self.current)
+
 
 def no_previous(space: str, now: Published) -> SearchError:
     """The error of a rollback that has nowhere to go."""
@@ -225,7 +229,11 @@ class Engine(Protocol):
     name: str
 
     def published(self, space: str) -> Published:
-        """The build of a space that answers, and the one before it."""
+        """The build of a space that answers, and the one before it.
+
+        Raises:
+            DamagedBuildError: What names them is damaged; the next publication writes over it.
+        """
 
     def begin(self, space: SpaceSpec, build_id: str, *, base: str | None) -> IndexBuild:
         """A new build: empty, or beginning with everything that build ``base`` holds."""
@@ -233,15 +241,19 @@ class Engine(Protocol):
     def open(self, space: SpaceSpec, build_id: str) -> Index:
         """A finished build, to read."""
 
-    def check(self, space: SpaceSpec, build_id: str) -> None:
+    def check(self, space: SpaceSpec, build_id: str, *, deep: bool) -> None:
         """See that all of a finished build is where it is kept, as far as that tells without reading it.
+
+        Args:
+            deep: Also compare all bytes with their checksums, where the engine keeps any; a copy on this machine that
+                differs is dropped.
 
         Raises:
             DamagedBuildError, MissingObjectError, IntegrityError: Some of it is gone or damaged.
         """
 
     def rollback(self, space: str) -> str:
-        """Publish the build before the current one again; its id. Raises SearchError when there is none."""
+        """Publish the build before the current one again; its id. Raises SearchError when none is known."""
 
     def builds(self, space: str) -> list[str]:
         """Ids of all builds there are, finished or not, oldest first."""

@@ -129,14 +129,14 @@ class ServerEngine:
     def open(self, space: SpaceSpec, build_id: str) -> Index:
         return ServerIndex(self, self.collection(space.name, build_id))
 
-    def check(self, space: SpaceSpec, build_id: str) -> None:
-        """An alias goes with its collection: what is published is there."""
+    def check(self, space: SpaceSpec, build_id: str, *, deep: bool) -> None:
+        """An alias goes with its collection: what is published is there. Its bytes are the server's own."""
 
     def publish(self, space: str, build_id: str) -> None:
         """Let another build answer."""
         models = client_package().models
         now = self.published(space)
-        before = now.previous if now.current == build_id else now.current
+        before = now.followed_by(build_id).previous
         current_alias, previous_alias = self._aliases(space)
         operations: list[Any] = []
         for alias, old, new in ((current_alias, now.current, build_id), (previous_alias, now.previous, before)):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mmfs.errors import SearchError, StoreError
+from mmfs.errors import SearchError
 from mmfs.search.manifest import Manifest, manifest_mark, read_manifest, spaces_of
+from mmfs.search.pointer import read_published
 from mmfs.search.port import Engine, Index
 from mmfs.search.spaces import vector_column
 
@@ -41,34 +42,23 @@ class OpenSpaces:
         Raises:
             SearchError: There is no index yet, or only of other models.
         """
-        there = {
-            name: build
-            for name in spaces_of(self._store.objects, table)
-            if (build := self._engine.published(name).current) is not None
-        }
+        names = spaces_of(self._store.objects, table)
+        wanted = f"{table}-{fingerprint[:12]}" if fingerprint is not None else None
+        if wanted in names and self._engine.published(wanted).current is not None:
+            return self._current(wanted)  # whatever became of the spaces of other models
+        there = {name: build for name in names if (build := self._engine.published(name).current) is not None}
         if not there:
             if table in self._store.tables.names():
                 vector_column(self._store.tables.spec(table))  # says so when it is no embedding table
             raise SearchError(
                 f"there is no index of {table} yet", mend="materialize qdrant_index (`mmfs materialize qdrant_index`)"
             )
-        if fingerprint is None:
-            name = max(there, key=lambda name: there[name])
-        else:
-            name = f"{table}-{fingerprint[:12]}"
-            if name not in there:
-                raise self._other_model(table, fingerprint, model, there)
-        return self._current(name)
+        if fingerprint is not None:
+            raise self._other_model(table, fingerprint, model, there)
+        return self._current(max(there, key=lambda name: there[name]))
 
     def _current(self, name: str) -> OpenSpace:
-        while True:
-            build = self._engine.published(name).current or ""
-            try:
-                return self._opened(name, build)
-            except (SearchError, StoreError):
-                # Removed between the look and the opening: two newer builds were published meanwhile.
-                if self._engine.published(name).current == build:
-                    raise
+        return read_published(self._engine, name, lambda now: self._opened(name, now.current or ""))
 
     def _opened(self, name: str, build: str) -> OpenSpace:
         objects, kept = self._store.objects, self._open.get(name)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from obstore.store import MemoryStore
 
 from mmfs.client.verifying import verify_store
 from mmfs.errors import SearchError
-from mmfs.search import build_index, engines
+from mmfs.search import Searcher, SearchQuery, build_index, engines
+from mmfs.search.bucket_engine import BucketEdgeEngine
 from mmfs.search.edge_engine import EdgeEngine
 from mmfs.settings import Settings
 from mmfs.store import Store
-from tests.search.world import media, write_shard
+from tests.search.engines import bucket
+from tests.search.world import ColourEmbeddings, media, write_shard
 
 TABLE, SHARDS = "colour_embeddings", [f"{number:06d}" for number in range(5)]
 
@@ -93,3 +97,58 @@ def test_a_space_without_a_build_is_one_problem(five: Store, monkeypatch: pytest
     monkeypatch.setattr(engines, "engine_of", lambda _: empty)
     [problem] = verify_store(five, deep=False, index=True).problems
     assert problem.startswith(f"{TABLE} has 10 rows and its index is not published")
+
+
+def flip(file: Path) -> None:
+    """Change bits of a file; its size stays."""
+    with file.open("r+b") as opened:
+        found = bytearray(opened.read())
+        for number in [number for number, byte in enumerate(found) if byte][-40:]:
+            found[number] ^= 16
+        opened.seek(0)
+        opened.write(found)
+
+
+def own(folder: Path) -> Store:
+    """A store of one's own, of two shards and their index."""
+    store = Store.open(folder / "store", settings=Settings(device="cpu"))
+    for number, shard in enumerate(SHARDS[:2]):
+        write_shard(store, shard, [media(number, "red", frames=6)])
+    return store
+
+
+def test_vectors_that_changed_on_the_disk_are_seen_by_a_deep_look_and_mended_as_it_says(tmp_path: Path) -> None:
+    store = own(tmp_path)
+    build_index(store, TABLE, SHARDS[:2])
+    [vectors] = (tmp_path / "store" / "index").rglob("vector_storage/vectors/chunk_0.mmap")
+    flip(vectors)
+    assert verify_store(store, deep=False, index=True).problems == []
+    [problem] = verify_store(store, deep=True, index=True).problems
+    assert re.match(r"shard 00000\d: \d of 6 rows are in the index of colour_embeddings with another vector", problem)
+    assert build_index(store, TABLE, SHARDS[:2])[SHARDS[0]].computed == 0, "states of rows are what runs compare"
+    [name] = re.findall(r"where a difference stays, delete (\S+) of the store first", problem)
+    store.objects.delete(name)
+    assert build_index(store, TABLE, SHARDS[:1])[SHARDS[0]].indexed_rows == 12
+    assert verify_store(store, deep=True, index=True).problems == []
+
+
+def test_bytes_that_changed_in_a_bucket_are_seen_by_a_deep_look_and_mended_as_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, objects = own(tmp_path), bucket(MemoryStore())
+    engine = BucketEdgeEngine(objects, tmp_path / "cache")
+    monkeypatch.setattr(engines, "engine_of", lambda _: engine)
+    build_index(store, TABLE, SHARDS[:2], engine=engine)
+    assert verify_store(store, deep=True, index=True).problems == []
+    [name] = [info.path for info in objects.list("index") if info.path.endswith("/edge/small")]
+    data = bytearray(objects.get(name))
+    data[len(data) // 2] ^= 1
+    objects.put(name, bytes(data))
+    assert verify_store(store, deep=False, index=True).problems == [], "this machine's copy is sound"
+    [problem] = verify_store(store, deep=True, index=True).problems
+    assert f"[{objects.url}/{name}]; delete this object, then run `mmfs materialize qdrant_index --all`" in problem
+    objects.delete(name)
+    hits = Searcher(store, engine=engine).search(SearchQuery(text="red", space=TABLE, k=3), ColourEmbeddings())
+    assert len(hits) == 3, "sound copies go on answering"
+    build_index(store, TABLE, SHARDS[:1], engine=engine)
+    assert verify_store(store, deep=True, index=True).problems == []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import obstore
 import pytest
+from obstore.exceptions import PreconditionError
 from obstore.store import MemoryStore
 
 from mmfs.errors import IntegrityError, SearchError, StoreError
@@ -18,7 +21,7 @@ from mmfs.search.build_cache import _lock
 from mmfs.search.checks import index_differences
 from mmfs.search.edge_bundle import Bundle
 from mmfs.search.engines import engine_of
-from mmfs.search.port import Published
+from mmfs.search.port import Index, Published
 from mmfs.search.searcher import Searcher
 from mmfs.settings import CacheConfig, Settings
 from mmfs.store import Store
@@ -189,6 +192,44 @@ def test_a_build_whose_publication_was_not_answered_stays_since_it_may_answer(
     assert reader.open(SPACE, "1").count() == 10
 
 
+def test_a_publication_that_was_superseded_before_its_reply_came_counts_as_made(
+    published: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library asks again where a reply is lost, and is refused for what it wrote itself."""
+    one, other = (BucketEdgeEngine(bucket(published), tmp_path / name) for name in ("one", "other"))
+    build, put = make(one, "2", range(60, 62), base="1"), obstore.put
+
+    def superseded(*arguments: object, **options: object) -> None:
+        put(*arguments, **options)  # type: ignore[arg-type]
+        monkeypatch.setattr(obstore, "put", put)
+        make(other, "3", range(62, 64), base="2").publish()
+        raise PreconditionError("412")
+
+    monkeypatch.setattr(obstore, "put", superseded)
+    build.publish()
+    build.abandon()
+    assert one.published(SPACE.name) == Published("3", "2")
+    assert other.rollback(SPACE.name) == "2"
+    assert BucketEdgeEngine(bucket(published), tmp_path / "reader").open(SPACE, "2").count() == 62
+
+
+@pytest.mark.parametrize("step", ["replace", "glob"])
+def test_a_disk_that_cannot_keep_what_was_published_costs_a_fetch_and_no_more(
+    step: str, held: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    engine = BucketEdgeEngine(bucket(held), tmp_path)
+    build = make(engine, "1", range(10))
+    with monkeypatch.context() as patched:
+        patched.setattr(os if step == "replace" else Path, step, full)
+        build.publish()
+        build.abandon()
+    assert cached(tmp_path) == (set() if step == "replace" else {"1"})
+    assert engine.open(SPACE, "1").count() == 10
+
+
 def test_a_builder_hears_that_another_one_published_and_not_that_bytes_were_lost(
     held: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,6 +339,58 @@ def test_a_build_begins_with_what_the_disk_lost_and_lets_go_of_what_it_cannot_co
     lock = _lock(directory, fcntl.LOCK_EX, waits=False)
     assert lock is not None, "nobody holds it any more"
     lock.release()
+
+
+def flip(directory: Path) -> None:
+    """Change bits of the vectors that a build directory holds; sizes stay."""
+    for path in directory.rglob("vector_storage/**/*.mmap"):
+        with path.open("r+b") as file:
+            found = bytearray(file.read())
+            for number in [number for number, byte in enumerate(found) if byte][10:200]:
+                found[number] ^= 8
+            file.seek(0)
+            file.write(found)
+
+
+def test_bits_that_a_builder_s_disk_flipped_are_in_no_build_that_begins_with_its_copy(
+    published: MemoryStore, tmp_path: Path
+) -> None:
+    engine, reader = (BucketEdgeEngine(bucket(published), tmp_path / name) for name in ("builder", "reader"))
+    before = vectors(engine.open(SPACE, "1"))
+    [copy] = tmp_path.glob("builder/*/*/1/edge")
+    flip(copy)
+    assert vectors(engine.open(SPACE, "1")) != before
+    make(engine, "2", range(60, 62), base="1").publish()
+    after = vectors(reader.open(SPACE, "2"))
+    assert len(after) == 62
+    assert before.items() <= after.items()
+
+
+def vectors(index: Index) -> dict[uuid.UUID, tuple[float, ...]]:
+    found = index.vectors([point.id for point in index.scroll()])
+    index.close()
+    return {point: tuple(vector) for point, vector in found.items()}
+
+
+def test_a_deep_look_reads_the_bucket_writes_nothing_there_and_drops_a_copy_that_differs(
+    published: MemoryStore, tmp_path: Path
+) -> None:
+    engine = BucketEdgeEngine(bucket(published), tmp_path)
+    before = vectors(engine.open(SPACE, "1"))
+    objects = in_bucket(published)
+    [copy] = tmp_path.glob("*/*/1/edge")
+    flip(copy)
+    engine.check(SPACE, "1", deep=True)
+    assert vectors(engine.open(SPACE, "1")) == before
+    assert in_bucket(published) == objects
+    name = f"index/{SPACE.name}/1/edge/small"
+    data = bytearray(bucket(published).get(name))
+    data[len(data) // 3] ^= 1
+    bucket(published).put(name, bytes(data))
+    engine.check(SPACE, "1", deep=False)
+    with pytest.raises(IntegrityError, match="delete this object, then run") as caught:
+        engine.check(SPACE, "1", deep=True)
+    assert caught.value.where == f"s3://bucket/store/{name}"
 
 
 def test_the_newest_build_stays_on_disk_with_those_that_are_read(held: MemoryStore, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from mmfs.errors import IntegrityError, MmfsError, SearchError
 from mmfs.search import Hits, build, build_index, spaces
-from mmfs.search.build import LowRecallError, check_build
+from mmfs.search.acceptance import LowRecallError, check_build
 from mmfs.search.changes import compare_shard
 from mmfs.search.checks import index_differences
 from mmfs.search.edge_engine import EdgeEngine

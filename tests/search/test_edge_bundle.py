@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
-from mmfs.search.edge_bundle import Bundle, fetch_build, send_build
+from mmfs.search.edge_bundle import Bundle, BundledFile
 from mmfs.search.edge_copy import copy_build
+from mmfs.search.edge_transfer import fetch_build, send_build
 from mmfs.search.extents import pieces
+from mmfs.search.port import DamagedBuildError
 from tests.search.engines import bucket
 
 MIB = 1 << 20
@@ -66,7 +69,7 @@ def test_what_is_sent_comes_back_and_equal_files_are_not_sent_again(
         assert read == bundle
         fetch_build(objects, read, folder / f"{made} again")
         assert contents(folder / f"{made} again") == contents(folder / made)
-        assert read.is_whole(folder / f"{made} again")
+        assert read.is_whole(folder / f"{made} again", deep=True)
     written = {name for name, (stretches, is_large) in files.items() if stretches or is_large}
     unchanged = {name for name in written if (files | changed)[name] == files[name]}
     carried = {file.path for file in second.files if file.object.startswith("x/1")}
@@ -102,3 +105,57 @@ def test_a_file_that_ends_early_is_not_taken_for_whole(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"123")
     with (tmp_path / "file").open("rb") as file, pytest.raises(EOFError, match="ends 2 bytes before"):
         list(pieces(file, 1, 4))
+
+
+LISTED = Bundle(
+    (BundledFile("a/b", 9000, ((0, 5), (4096, 7)), "0" * 64, "x/small", 3), BundledFile("c", 0, (), "1" * 64, "", 0)),
+    ("a",),
+)
+
+
+def test_no_bit_of_a_list_can_flip_without_being_seen() -> None:
+    data = LISTED.to_json()
+    for number in range(len(data)):
+        for bit in range(8):
+            flipped = bytearray(data)
+            flipped[number] ^= 1 << bit
+            try:
+                read = Bundle.from_json(bytes(flipped), where="list")
+            except DamagedBuildError:
+                continue
+            assert read == LISTED, "a space that became another"
+
+
+def test_a_list_of_before_lists_had_digests_is_read_and_one_with_odd_numbers_is_not() -> None:
+    document = json.loads(LISTED.to_json())
+    del document["digest"]
+    assert Bundle.from_json(json.dumps(document).encode(), where="list") == LISTED
+    odd = {
+        "size_bytes": [-1, "9000", 9000.0, True, 4000],
+        "offset": [-1, None, "3"],
+        "extents": [[[0, -5]], [[0, 5], [4, 2]], [[0]], [["0", "5"]], 5],
+        "sha256": ["0" * 63, 5],
+        "object": ["", "../x", 5],
+        "path": ["../b", 5, ""],
+        "more": [1],
+    }
+    for key, values in odd.items():
+        for value in values:
+            [file, *others] = document["files"]
+            wrong = document | {"files": [file | {key: value}, *others]}
+            with pytest.raises(DamagedBuildError):
+                Bundle.from_json(json.dumps(wrong).encode(), where="list")
+
+
+def test_what_is_compared_deep_has_its_bytes_and_what_is_not_has_its_sizes(tmp_path: Path) -> None:
+    write(tmp_path / "made", {"a": ([(2 * MIB, b"word")], True), "b": ([], False)})
+    (tmp_path / "staging").mkdir()
+    bundle = send_build(bucket(MemoryStore()), "x", tmp_path / "made", tmp_path / "staging", base=None)
+    assert bundle.is_whole(tmp_path / "made", deep=True)
+    with (tmp_path / "made" / "a").open("r+b") as file:
+        file.seek(2 * MIB)
+        file.write(b"ward")
+    assert bundle.is_whole(tmp_path / "made", deep=False)
+    assert not bundle.is_whole(tmp_path / "made", deep=True)
+    (tmp_path / "made" / "b").unlink()
+    assert not bundle.is_whole(tmp_path / "made", deep=False)

@@ -12,6 +12,7 @@ import pytest
 
 from mmfs.errors import SearchError
 from mmfs.search.conditions import EVERYTHING, NOTHING, AllOf, AnyOf, Equals, Ids, Missing, OneOf, Range, Without
+from mmfs.search.inspect_build import other_vectors
 from mmfs.search.points import point_id, shard_digests
 from mmfs.search.port import Engine, Index, Published, Stored
 from tests.search.engines import NAMES, SPACE, at, points, running
@@ -61,6 +62,17 @@ def test_vectors_come_back_by_id_at_unit_length(index: Index) -> None:
     assert list(found) == [known]
     assert found[known] == pytest.approx(at(7), abs=1e-3)
     assert index.query(at(7), 1, with_vectors=True)[0].vector == pytest.approx(at(7), abs=1e-3)
+
+
+def test_vectors_that_differ_from_the_table_s_by_more_than_rounding_are_told(index: Index) -> None:
+    table = points(range(60))
+    assert list(other_vectors(index, table)) == []
+    flat = table.column("vector").flatten().to_numpy().copy()
+    flat[7 * 4] *= 1.01
+    flat[31 * 4 + 2] = 0.001
+    moved = pa.FixedSizeListArray.from_arrays(pa.array(flat), 4)
+    table = table.set_column(table.schema.get_field_index("vector"), "vector", moved)
+    assert list(other_vectors(index, table)) == [point_id(NAMESPACE_DNS, name) for name in ("7", "31")]
 
 
 @pytest.mark.parametrize(
