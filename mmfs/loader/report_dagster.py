@@ -22,8 +22,8 @@ log = logging.getLogger("mmfs.loader")
 #: The asset whose materializations are training runs (`mmfs_assets.assets.training_runs`).
 ASSET = "training_runs"
 
-#: For connecting, and for each wait for bytes.
-_TIMEOUT_S = 2.0
+#: For connecting, and for each wait for bytes. A webserver with a busy database takes seconds, and nobody waits for it.
+_TIMEOUT_S = 10.0
 #: Reports that wait for a slow server; older ones make room.
 _WAITING = 8
 _LONGEST_ANSWER_BYTES = 2000

@@ -35,7 +35,7 @@ class KeptRows(ABC):
 
     @abstractmethod
     def text(self, address: int, length: int) -> str:
-        """A text that a record points to."""
+        """A text that a record points to. Addresses are those of the table, wherever its rows are kept."""
 
 
 class ScratchRows(KeptRows):
@@ -73,7 +73,11 @@ class ScratchRows(KeptRows):
 
     def text(self, address: int, length: int) -> str:
         assert self._heap is not None
-        offset = int(self._texts_at[address >> GROUP_SHIFT]) + (address & ((1 << GROUP_SHIFT) - 1))
+        group = address >> GROUP_SHIFT
+        if not self._filled[group]:  # the record was taken elsewhere, before rows came here
+            number = int(self._groups.first_group.searchsorted(group, side="right")) - 1
+            self._fill(number, np.array([group - self._groups.first_group[number]]))
+        offset = int(self._texts_at[group]) + (address & ((1 << GROUP_SHIFT) - 1))
         return self._heap.read(offset, length).decode()
 
     def _fill(self, number: int, groups: Int64s) -> None:

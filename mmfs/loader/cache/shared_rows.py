@@ -46,6 +46,7 @@ class SharedRows(KeptRows):
         self._known: dict[int, tuple[bytes, list[int]]] = {}
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
         self._own: ScratchRows | None = None
+        self._switch = threading.Lock()
 
     def take(self, rows: Int64s) -> Records:
         if self._own is None:
@@ -137,10 +138,14 @@ class SharedRows(KeptRows):
     def _go_without(self, error: OSError) -> None:
         """Keep rows in files of this process alone from now on, in the system's temporary folder.
 
+        Threads that meet the full disk together share the files of the first, which holds the texts of what they took.
+
         Raises:
             LoaderError: There is no room either.
         """
-        if self._own is None:
+        with self._switch:
+            if self._own is not None:
+                return
             try:
                 self._own = ScratchRows(self._groups, None)
             except LoaderError:
