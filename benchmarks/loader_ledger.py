@@ -126,7 +126,7 @@ def by_all_keys(store: Store, pin: Pin, media_id: str) -> int:
     """Rows of a media, by comparing every key."""
     found = 0
     for file in pin.tables["frames"].files:
-        keys = Keys.of(read_parquet(store.objects, file.path, key_columns("frame")), "frame")
+        keys = Keys.of(read_parquet(store.objects, file, key_columns("frame")), "frame")
         found += int((keys.media == media_id.encode()).sum())
     return found
 

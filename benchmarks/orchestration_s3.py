@@ -101,13 +101,18 @@ def demo(s3: S3Server, shards: int) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     counts = s3.counts()
     requests = Counter(dict.fromkeys(("lists", "log", "rows", "packs", "index", "media", "other"), 0))
-    for path, count in counts.requests.items():
+    methods: Counter[str] = Counter()
+    asked = {f"{'LIST' if '?' in path else 'GET'} {path}": count for path, count in counts.requests.items()}
+    for request, count in (asked | counts.others).items():
+        method, _, path = request.partition(" ")
+        methods[method] += count
         requests[about(path)] += count
     return {
         "media_bytes": media_bytes(counts),
         "bytes": counts.bytes_of(),
         "pack_bytes": counts.bytes_of("/packs/"),
         "requests": dict(requests),
+        "methods": dict(methods),
         "requests_a_shard": round(sum(requests.values()) / shards, 1),
         "seconds": round(seconds, 1),
     }

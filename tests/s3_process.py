@@ -26,7 +26,7 @@ _lock = threading.Lock()
 _order: dict[str, Any] = {"share": 0.0, "faults": [], "only": "", "seed": 0}
 #: What is refused, as (method, part of the path, status, code); an empty method is any.
 _refusals: list[tuple[str, str, int, str]] = []
-_counts: dict[str, Counter[str]] = {"bytes_sent": Counter(), "requests": Counter(), "broken": Counter()}
+_counts: dict[str, Counter[str]] = {name: Counter() for name in ("bytes_sent", "requests", "others", "broken")}
 _draws = random.Random(0)
 
 
@@ -62,6 +62,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if self.command == "GET":
                     _counts["requests"][self.path] += 1
                     _counts["bytes_sent"][self.path] += len(data) if status < 300 else 0
+                else:
+                    _counts["others"][f"{self.command} {self.path}"] += 1
             self._answer(status, headers, data)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_any

@@ -113,7 +113,7 @@ def copy_shard(store: Store, name: str, shards: Sequence[str], watched: Path) ->
     if not files:
         return
     data = store.objects.get(files[0].path)
-    known, info = read_footer(store.objects, files[0].path)
+    known, info = read_footer(store.objects, files[0])
     spec = store.tables.spec(name)
     first = store.tables.read(name, shard=shards[0]).drop_columns("shard")
     rows, actions = first, []

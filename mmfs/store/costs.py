@@ -122,7 +122,7 @@ def costs(store: Store, table: str) -> list[Cost]:
     files = [file for file in store.tables.files(table) if file.rows]
 
     def one(file: DataFile) -> Cost | None:
-        found = cost_in(read_footer(store.objects, file.path)[1])
+        found = cost_in(read_footer(store.objects, file)[1])
         return replace(found, table_bytes_per_row=file.size_bytes / file.rows) if found else None
 
     with ThreadPoolExecutor(_READERS) as pool:

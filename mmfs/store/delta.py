@@ -8,7 +8,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -28,6 +28,9 @@ from mmfs.store.refusals import refusal_of
 from mmfs.store.specs import configuration_of, spec_of
 
 _LISTED = pa.schema([("path", pa.string()), ("shard", pa.string()), ("rows", pa.int64()), ("size_bytes", pa.int64())])
+#: For so long, nobody clears away an entry of the log that was written meanwhile: the next one being absent then means
+#: that there is none.
+_ENTRY_STAYS_S = 60.0
 _BOUNDS = pa.schema([("first", pa.string()), ("last", pa.string()), ("fingerprint", pa.string())])
 
 
@@ -73,6 +76,19 @@ class ConflictError(Exception):
     """Somebody else committed first. Internal: the commit loop answers it."""
 
 
+@dataclass
+class _Shared:
+    """A handle that threads take turns with.
+
+    Attributes:
+        looked_s: Moment of `time.monotonic` before the library looked at the whole log.
+    """
+
+    handle: DeltaTable
+    looked_s: float
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
 class DeltaLog:
     """The Delta logs of a store's tables. Snapshots are immutable and may be shared by threads."""
 
@@ -80,7 +96,7 @@ class DeltaLog:
         self._objects = objects
         self._keep_log_days = keep_log_days
         self._lock = threading.Lock()
-        self._handles: dict[tuple[str, str], tuple[threading.Lock, DeltaTable]] = {}
+        self._handles: dict[tuple[str, str], _Shared] = {}
         self._snapshots: dict[tuple[str, int], Snapshot] = {}
         self._moment = threading.local()
 
@@ -136,12 +152,11 @@ class DeltaLog:
 
         Readers and writers have one each, so that no reader waits for a commit.
         """
-        lock, handle = self._shared(name, use)
-        with lock:
-            with delta_errors(name):
-                handle.update_incremental()
+        shared = self._shared(name, use)
+        with shared.lock:
+            self._bring_up_to_date(name, shared)
             try:
-                yield handle
+                yield shared.handle
             finally:
                 if use == "commit":
                     self._seen().pop(name, None)
@@ -150,7 +165,7 @@ class DeltaLog:
     def one_moment(self) -> Iterator[None]:
         """Look at each table once: within the block, what this thread reads is as it was at its first look.
 
-        A look at a table in a bucket is two requests. What this thread commits itself is seen.
+        A look at a table in a bucket is a request or more. What this thread commits itself is seen.
         """
         if getattr(self._moment, "seen", None) is not None:
             yield  # a part of a longer moment
@@ -211,13 +226,28 @@ class DeltaLog:
             self.open(name).alter.set_column_metadata(column, metadata)
         self._seen().pop(name, None)
 
-    def _shared(self, name: str, use: str) -> tuple[threading.Lock, DeltaTable]:
+    def _shared(self, name: str, use: str) -> _Shared:
         found = self._handles.get((name, use))
         if found is None:
-            handle = self.open(name)
+            now_s = time.monotonic()
+            made = _Shared(self.open(name), now_s)
             with self._lock:
-                found = self._handles.setdefault((name, use), (threading.Lock(), handle))
+                found = self._handles.setdefault((name, use), made)
         return found
+
+    def _bring_up_to_date(self, name: str, shared: _Shared) -> None:
+        """Let a handle show the newest version.
+
+        The library asks for the last checkpoint and lists the log. Most often nothing was committed, and one request
+        for the next entry says so.
+        """
+        now_s = time.monotonic()
+        following = f"{name}/_delta_log/{shared.handle.version() + 1:020}.json"
+        with delta_errors(name):
+            if now_s - shared.looked_s < _ENTRY_STAYS_S and not self._objects.exists(following):
+                return
+            shared.handle.update_incremental()
+            shared.looked_s = now_s
 
     def _remember(self, name: str, handle: DeltaTable) -> Snapshot:
         with delta_errors(name):

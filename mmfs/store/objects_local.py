@@ -95,7 +95,7 @@ class LocalObjects(Objects):
             return data
         raise too_short(path, self.url, [(offset, length)])
 
-    def open_file(self, path: str, *, ahead_bytes: int = COALESCE_BYTES) -> IO[bytes]:
+    def open_file(self, path: str, *, size_bytes: int | None = None, ahead_bytes: int = COALESCE_BYTES) -> IO[bytes]:
         try:
             return self._file(path).open("rb")
         except FileNotFoundError as error:

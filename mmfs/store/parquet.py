@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -45,7 +46,19 @@ def parquet_bytes(spec: TableSpec, rows: pa.Table, *, digest: str, info: Mapping
     return sink.getvalue()
 
 
-def read_parquet(objects: Objects, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+class StoredFile(Protocol):
+    """A file of the store, as the log of its table, a pin or a list of objects names it."""
+
+    @property
+    def path(self) -> str:
+        """Name in the store."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How long it is."""
+
+
+def read_parquet(objects: Objects, file: StoredFile, columns: Sequence[str] | None = None) -> pa.Table:
     """The rows of one file; vectors as fixed-size lists of the dimension the file was written with.
 
     Args:
@@ -55,13 +68,13 @@ def read_parquet(objects: Objects, path: str, columns: Sequence[str] | None = No
         IntegrityError: The file is not the Parquet file it was, or a page of it differs from its checksum.
         StoreError: The file is gone, or cannot be read here and now: memory is short, say.
     """
-    with objects.open_file(path) as file:
+    with objects.open_file(file.path, size_bytes=file.size_bytes) as source:
         try:
-            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            parquet = pq.ParquetFile(source, page_checksum_verification=True)
             table = parquet.read(columns=None if columns is None else list(columns))
             table = unpack_table(table.replace_schema_metadata(None))
         except _READ_ERRORS as error:
-            raise _unread(objects, path, error) from error
+            raise _unread(objects, file.path, error) from error
     if columns is None:
         return table
     for name in set(columns).difference(table.column_names):
@@ -70,19 +83,19 @@ def read_parquet(objects: Objects, path: str, columns: Sequence[str] | None = No
     return table.select(list(columns))
 
 
-def read_footer(objects: Objects, path: str) -> tuple[str, dict[str, str]]:
+def read_footer(objects: Objects, file: StoredFile) -> tuple[str, dict[str, str]]:
     """Content digest and commit information of one file, from its footer alone.
 
     Raises:
         IntegrityError: The file is not a Parquet file of this store.
         StoreError: The file is gone, or cannot be read here and now: memory is short, say.
     """
-    with objects.open_file(path) as file:
+    with objects.open_file(file.path, size_bytes=file.size_bytes) as source:
         try:
-            metadata = pq.ParquetFile(file).metadata.metadata
+            metadata = pq.ParquetFile(source).metadata.metadata
             return metadata[_DIGEST_KEY].decode(), json.loads(metadata[_INFO_KEY])
         except _READ_ERRORS as error:
-            raise _unread(objects, path, error) from error
+            raise _unread(objects, file.path, error) from error
 
 
 def _unread(objects: Objects, path: str, error: Exception) -> StoreError:
@@ -95,7 +108,11 @@ def _unread(objects: Objects, path: str, error: Exception) -> StoreError:
             where=objects.url,
             mend="run `mmfs verify --deep`, which says what mends it",
         )
-    mend = "free memory, or read it on a machine with more" if isinstance(error, MemoryError) else "run again"
+    mend = "run again"
+    if isinstance(error, MemoryError):
+        mend = "free memory, or read it on a machine with more"
+    elif isinstance(error, NotImplementedError):
+        mend = "read it with the versions of libraries that wrote it"
     return StoreError(f"cannot read {path}: {said}", where=objects.url, mend=mend)
 
 

@@ -97,7 +97,7 @@ def like_filter(objects: Objects, pin: Pin) -> KeyFilter:
     window = pin.window or Window(frames=1)
     found = {}
     for number, file in enumerate(pin.tables[GRAIN_TABLES[pin.grain]].files):
-        keys = Keys.of(read_parquet(objects, file.path, key_columns(pin.grain)), pin.grain)
+        keys = Keys.of(read_parquet(objects, file, key_columns(pin.grain)), pin.grain)
         starts = runs.starts_of(number, window.step)
         found[file.shard] = keys.at(np.unique(starts[:, None] + window.stride * np.arange(window.frames)))
     return KeyFilter(f"the selection of pin {pin.name!r}", by_shard=found)

@@ -238,7 +238,7 @@ def _footers(store: Store, name: str, version: int, files: Sequence[DataFile]) -
     """Content digest and commit information of each file."""
     try:
         with ThreadPoolExecutor(_READERS) as pool:
-            return list(pool.map(lambda file: read_footer(store.objects, file.path), files))
+            return list(pool.map(lambda file: read_footer(store.objects, file), files))
     except StoreError as error:
         if all(store.objects.exists(file.path) for file in files):
             raise

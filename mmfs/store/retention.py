@@ -129,7 +129,7 @@ def _packs_of_rows(store: Store) -> set[str]:
             continue
         for info in store.objects.list(name):
             if info.path.endswith(".parquet") and "/_delta_log/" not in info.path:
-                packs |= store.tables.packs_of(info.path)
+                packs |= store.tables.packs_of(info)
     return packs
 
 

@@ -103,7 +103,7 @@ def scan_shard(
         needs: What a row must have, by column asked for.
         buckets: Sizes by whose shape the samples are parted; none for one part.
     """
-    keys = Keys.of(read_parquet(objects, file.path, key_columns(grain)), grain)
+    keys = Keys.of(read_parquet(objects, file, key_columns(grain)), grain)
     selected, found = np.ones(len(keys), np.bool_), []
     for chosen in filters:
         passed, count = chosen.apply(file.shard, keys)
@@ -148,7 +148,7 @@ def _side(objects: Objects, file: PinnedFile | None, keys: Keys, grain: Grain, n
         return None
     own = needs[0].grain
     wanted = dict.fromkeys([*key_columns(own), *(need.carrier for need in needs)])
-    rows = read_parquet(objects, file.path, list(wanted))
+    rows = read_parquet(objects, file, list(wanted))
     theirs = Keys.of(rows, own)
     if own == grain:
         at = keys.locate_in(theirs)
@@ -170,10 +170,10 @@ def _picture_sizes(
     if file is None:
         return np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
     if table == GRAIN_TABLES[grain]:
-        sizes = read_parquet(objects, file.path, lengths)
+        sizes = read_parquet(objects, file, lengths)
         found = [lengths_in(sizes.column(name))[rows] for name in lengths]
     else:
-        sizes = read_parquet(objects, file.path, [*key_columns("media"), *lengths])
+        sizes = read_parquet(objects, file, [*key_columns("media"), *lengths])
         at = Keys(heads.media, None).locate_in(Keys.of(sizes, "media"))
         found = [np.append(lengths_in(sizes.column(name)), 0)[at] for name in lengths]  # -1 is the last one
     return found[0], found[1]

@@ -26,7 +26,7 @@ from mmfs.store.names import Catalog
 from mmfs.store.objects import Objects
 from mmfs.store.origin import origin
 from mmfs.store.pack_copy import Place
-from mmfs.store.parquet import parquet_bytes, read_footer, read_parquet
+from mmfs.store.parquet import StoredFile, parquet_bytes, read_footer, read_parquet
 from mmfs.store.rows import canonical_rows, public_schema, spec_as_written, stored_schema
 from mmfs.store.specs import change_to
 
@@ -233,8 +233,8 @@ class Tables:
             StoreError: The rows cannot be written.
         """
         (file,) = planned.files
-        digest, info = read_footer(self._objects, file.path)
-        rows = read_parquet(self._objects, file.path)
+        digest, info = read_footer(self._objects, file)
+        rows = read_parquet(self._objects, file)
         places = zip(rows.column("pack").to_pylist(), rows.column("offset").to_pylist(), strict=True)
         packs, offsets = zip(*(moved.get(place, place) for place in places), strict=True)
         for column, values in (("pack", packs), ("offset", offsets)):
@@ -310,36 +310,36 @@ class Tables:
         snapshot = self.log.snapshot(name, version)
         if shard is not None:
             files = snapshot.of(shard)
-            return read_footer(self._objects, files[0].path)[0] if files else content_digest(_no_rows(snapshot.spec))
+            return read_footer(self._objects, files[0])[0] if files else content_digest(_no_rows(snapshot.spec))
         with ThreadPoolExecutor(_READERS) as pool:
-            found = pool.map(lambda file: (file.shard, read_footer(self._objects, file.path)[0]), snapshot.files)
+            found = pool.map(lambda file: (file.shard, read_footer(self._objects, file)[0]), snapshot.files)
         return combined_digest(dict(found))
 
     def digests(self, name: str, shards: Sequence[str]) -> dict[str, str]:
         """Content digests of many shards, as `digest` gives them one by one; footers are read side by side."""
         snapshot = self.log.snapshot(name)
-        written = {file.shard: file.path for file in reversed(snapshot.files)}
-        paths = {shard: written.get(shard) for shard in shards}
-        none = content_digest(_no_rows(snapshot.spec)) if None in paths.values() else ""
+        written = {file.shard: file for file in reversed(snapshot.files)}
+        files = {shard: written.get(shard) for shard in shards}
+        none = content_digest(_no_rows(snapshot.spec)) if None in files.values() else ""
         with ThreadPoolExecutor(_READERS) as pool:
-            found = pool.map(lambda path: read_footer(self._objects, path)[0] if path else none, paths.values())
-            return dict(zip(paths, found, strict=True))
+            found = pool.map(lambda file: read_footer(self._objects, file)[0] if file else none, files.values())
+            return dict(zip(files, found, strict=True))
 
     def commit_info(self, name: str, shard: str) -> dict[str, str]:
         """The ``info`` given with the shard's rows; empty when it was never written."""
         files = self.log.snapshot(name).of(shard)
-        return read_footer(self._objects, files[0].path)[1] if files else {}
+        return read_footer(self._objects, files[0])[1] if files else {}
 
     def _digest_in(self, file: DataFile) -> str | None:
         """The content digest that a file carries; None of one that is damaged or gone, and may be replaced by any."""
         try:
-            return read_footer(self._objects, file.path)[0]
+            return read_footer(self._objects, file)[0]
         except (IntegrityError, MissingObjectError):
             return None
 
-    def packs_of(self, path: str) -> set[str]:
+    def packs_of(self, file: StoredFile) -> set[str]:
         """The packs that rows of one data file name."""
-        column = read_parquet(self._objects, path, ["pack"]).column("pack")
+        column = read_parquet(self._objects, file, ["pack"]).column("pack")
         return {pack for pack in column.unique().to_pylist() if pack is not None}
 
     def _remembered(self, name: str) -> TableSpec:
@@ -368,7 +368,7 @@ class Tables:
         def one(file: DataFile) -> pa.Table:
             if not stored:  # without columns a table forgets how many rows it has
                 return pa.Table.from_arrays([repeated_text(file.shard, file.rows)], names=names)
-            table = read_parquet(self._objects, file.path, stored)
+            table = read_parquet(self._objects, file, stored)
             for position, field in enumerate(table.schema):
                 if pa.types.is_null(field.type):  # a column that came after the file
                     column = table.column(position).cast(schema.field(field.name).type)

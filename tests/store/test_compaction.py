@@ -270,8 +270,8 @@ def test_packs_that_cannot_be_read_just_now_are_not_said_to_be_damaged(
 
 def test_rows_that_differ_from_their_digest_are_left_and_what_is_said_mends_them(many: Store) -> None:
     [file] = many.tables.files("frames")
-    digest, info = read_footer(many.objects, file.path)
-    rows = read_parquet(many.objects, file.path)
+    digest, info = read_footer(many.objects, file)
+    rows = read_parquet(many.objects, file)
     other = rows.set_column(rows.column_names.index("fingerprint"), "fingerprint", pa.array(["f1"] * len(rows)))
     many.objects.put(file.path, memoryview(parquet_bytes(many.tables.spec("frames"), other, digest=digest, info=info)))
     [problem] = compact(many).problems

@@ -103,7 +103,7 @@ def test_values_that_were_written_anew_are_found_by_a_deep_look(filled: Store) -
     rows = filled.tables.read("vectors", shard="000001")
     others = pa.array([[0.5, 2.0]] * 3, pa.list_(pa.float16(), 2))
     rows = rows.drop_columns("shard").set_column(rows.column_names.index("vector"), "vector", others)
-    digest, info = read_footer(filled.objects, filled.tables.files("vectors", shard="000001")[0].path)
+    digest, info = read_footer(filled.objects, filled.tables.files("vectors", shard="000001")[0])
     path.write_bytes(parquet_bytes(spec, canonical_rows(spec, rows), digest=digest, info=info))
     [problem] = filled.verify(deep=True).problems
     assert f"{path.name} differs from its checksum" in problem
