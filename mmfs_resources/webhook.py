@@ -49,7 +49,7 @@ class WebhookResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 def _deliver(url: str, body: bytes) -> str | None:
     """Why it did not arrive."""
     deadline = time.monotonic() + DEADLINE_S
-    problem = ""
+    problem = f"no answer in {DEADLINE_S:g} s"
     for attempt in range(_TRIES):
         pause_s = random.uniform(0, min(_LONGEST_PAUSE_S, 0.25 * 2**attempt)) if attempt else 0.0
         left_s = deadline - time.monotonic() - pause_s

@@ -24,8 +24,8 @@ def verify(
         bool,
         typer.Option(
             "--deep",
-            help="Also compare every byte of tables, packs and an index in a bucket with its checksum, and every vector of "
-            "the index with its row.",
+            help="Also compare every byte of tables, packs and an index in a bucket with its checksum, and every "
+            "vector of the index with its row.",
         ),
     ] = False,
     drop_damaged: Annotated[

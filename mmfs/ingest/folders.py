@@ -99,6 +99,10 @@ class Files:
         """Whether a file lies in a bucket that gave no answer, and is not asked again."""
         return not is_local(location) and bucket_of(location) in self._silent
 
+    def ask_again(self, location: str) -> None:
+        """Ask a silent bucket again: it has an answer about other things."""
+        self._silent.pop(bucket_of(location), None)
+
     def object_entry(self, location: str) -> Entry:
         """One object by its URL.
 

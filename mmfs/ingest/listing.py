@@ -69,7 +69,7 @@ class Search:
         place: Which of the places that the user named is looked through.
         found: By URI.
         waiting: Files that were passed over because they, or what lies beside them, may still change.
-        unanswered: Why files were passed over about which, or about what lies beside them, there was no answer.
+        unanswered: Why files were passed over, or taken without a list of their folder: there was no answer.
     """
 
     def __init__(
@@ -113,11 +113,11 @@ class Search:
         Raises:
             NoAnswerError: The bucket of the first entry gave no answer before, and is not asked.
         """
-        self._note_lists(parent_of(named.location))
+        self._note_lists(parent_of(named.location), listed=True)
         looked, last = 0, ""
         for folder in part.folders:
             for above in _between(folder.location, named.location):
-                self._note_lists(above, part.holds)
+                self._note_lists(above, part.holds, listed=True)
             taken = self._add_folder(folder, named, part.holds, lists, least=0 if looked else 1)
             looked += taken
             if taken:
@@ -144,7 +144,7 @@ class Search:
         entries = {entry.name: entry for entry in folder.entries}
         self.warnings += folder.warnings
         self._ignored += folder.skipped
-        self._note_lists(folder.location, holds)
+        self._note_lists(folder.location, holds, listed=True)
         useful = {location.rpartition("/")[2] for location in folder_lists(folder.location, entries.__contains__)}
         count = len(folder.entries)
         for number, (name, entry) in enumerate(entries.items()):
@@ -245,16 +245,26 @@ class Search:
             listed = self.found[listed.uri]
         self._keep(_with_statements(listed, said))
 
-    def _note_lists(self, folder: str | None, holds: Callable[[str, str], bool] | None = None) -> None:
-        """Look for the lists that describe a folder's files, once a folder."""
+    def _note_lists(
+        self, folder: str | None, holds: Callable[[str, str], bool] | None = None, *, listed: bool = False
+    ) -> None:
+        """Look for the lists that describe a folder's files, once a folder.
+
+        Args:
+            listed: The bucket has just listed something: if it says nothing of these, it may of others.
+        """
         if folder is None or folder in self._looked_for_lists:
             return
         self._looked_for_lists.add(folder)
+        was_silent = self.files.is_silent(folder)
         try:
             found = folder_lists(folder, partial(holds or self.files.exists_in, folder))
             self._describing |= dict.fromkeys(found)
         except StoreError as error:  # who may list a prefix may not always look above it
             self.warnings.append(f"{folder}: cannot look for lists of captions: {error.what}")
+            if listed and not was_silent and isinstance(error, NoAnswerError):
+                self.unanswered.append(str(error))
+                self.files.ask_again(folder)
 
     def describe(
         self,

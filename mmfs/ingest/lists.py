@@ -105,8 +105,10 @@ def _parquet_rows(file: IO[bytes], name: str) -> Iterator[tuple[int, dict[str, A
             for cells in batch.to_pylist():
                 row += 1
                 yield row, cells
-    except pa.ArrowMemoryError:
-        raise  # it says nothing of the file
+    except pa.ArrowMemoryError as error:
+        raise row_error(
+            name, row + 1, "needs more memory than there is", "write the list with smaller values, or free memory"
+        ) from error
     except (pa.ArrowException, OSError) as error:
         raise row_error(name, row + 1, f"is no Parquet: {error}", "write the list again") from error
 

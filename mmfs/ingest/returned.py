@@ -47,7 +47,7 @@ def _existing(uris: Sequence[str]) -> set[str]:
     """Those of the URIs that exist. Of each bucket one is asked for first, and the others only if it answers."""
     places = {uri: location for uri in uris if (location := _place(uri)) is not None}
     buckets = {uri: "" if is_local(location) else bucket_of(location) for uri, location in places.items()}
-    left_alone = {bucket for bucket, until in _silent.items() if time.monotonic() < until}
+    left_alone = {bucket for bucket, until in list(_silent.items()) if time.monotonic() < until}
     first = {bucket: uri for uri, bucket in reversed(buckets.items()) if bucket not in left_alone}
     with ThreadPoolExecutor(_LOOKING) as pool:
         exists = partial(_exists, Files(_BUCKET_S))

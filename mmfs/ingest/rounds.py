@@ -193,8 +193,10 @@ def _step(search: Search, place: Named, position: Position, most: int) -> tuple[
         search.add_single(place)
         return 1, None
     if position.row is not None and position.after is not None:
-        location = search.roots.resolve(child_of(place.location, position.after), "/").location
-        taken, more = search.add_list(location, after_row=position.row, most=most)
+        found = search.roots.resolve(child_of(place.location, position.after), "/")
+        if found.refused:  # it is another link than it was in the page before
+            raise IngestError(f"{found.location!r} is not read: {found.refused}", mend="name the list itself")
+        taken, more = search.add_list(found.location, after_row=position.row, most=most)
         return taken, Position(position.after, position.row + taken if more else None)
 
     def is_wanted_list(location: str) -> bool:

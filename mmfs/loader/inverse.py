@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmfs.errors import IntegrityError
+from mmfs.errors import IntegrityError, LoaderError
 from mmfs.schemas import GRAIN_TABLES, Grain
 from mmfs.store.keys import ID_LENGTH, Ids, Int64s, Keys, key_columns
 from mmfs.store.objects import Objects
@@ -101,8 +101,12 @@ class MediaFinder:
         if known is None:
             try:
                 known = self._known[file.path] = self._read(file.path, grain)
-            except pa.ArrowMemoryError:
-                raise  # it says nothing of the file
+            except pa.ArrowMemoryError as error:
+                raise LoaderError(
+                    f"cannot read {file.path}: {str(error).splitlines()[0]}",
+                    where=self._objects.url,
+                    mend="free memory; `mmfs verify --deep` says whether the file is damaged",
+                ) from error
             except (pa.ArrowException, OSError) as error:
                 raise IntegrityError(
                     f"{file.path} cannot be read: {str(error).splitlines()[0]}",

@@ -130,8 +130,12 @@ class RowGroups:
                 read_dictionary=["pack"] if "pack" in footer.schema.names else None,
             )
             return parquet.read_row_groups(list(groups), columns=list(columns), use_threads=False)
-        except pa.ArrowMemoryError:
-            raise  # it says nothing of the file
+        except pa.ArrowMemoryError as error:
+            raise LoaderError(
+                f"cannot read {file.path}: {str(error).splitlines()[0]}",
+                where=self.url,
+                mend="free memory; `mmfs verify --deep` says whether the file is damaged",
+            ) from error
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(file.path, str(error)) from error
 

@@ -299,6 +299,40 @@ def test_links_in_a_folder_lead_only_where_it_is_allowed(tmp_path: Path) -> None
     assert [item.refused for item in allowed if item.uri == str(secret)] == [None]
 
 
+def test_a_list_that_needs_too_much_memory_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise pa.ArrowMemoryError("malloc of size 1099511627776 failed")
+
+    touch(tmp_path / "in/a.jpg")
+    write_parquet(tmp_path / "l.parquet", [{"file": "in/a.jpg"}])
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", fail)
+    with pytest.raises(IngestError, match=r"needs more memory than there is .*l\.parquet, row 1"):
+        listing(tmp_path / "l.parquet")
+    settings = Settings.model_construct(watch_page_files=10)
+    page = look_page([str(tmp_path / "l.parquet"), str(tmp_path / "in")], settings, None, now_us=4_000_000_000_000_000)
+    assert [item.uri for item in page.listing] == [str(tmp_path / "in/a.jpg")]
+    assert "needs more memory" in page.failures[0]
+
+
+def test_a_linked_list_that_leads_elsewhere_in_the_next_page_is_not_read(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    touch(inside / "a.jpg")
+    for folder, text in ((inside, "public"), (outside, "secret")):
+        folder.mkdir(exist_ok=True)
+        (folder / "list.txt.csv").write_text(f"file,caption\n{inside / 'a.jpg'},{text}\n")
+    (inside / "link.csv").symlink_to(inside / "list.txt.csv")
+    settings = Settings.model_construct(watch_page_files=3)
+    first = look_page([str(inside / "li*.csv")], settings, None, now_us=4_000_000_000_000_000)
+    assert '"link.csv", 0' in first.cursor
+    (inside / "link.csv").unlink()
+    (inside / "link.csv").symlink_to(outside / "list.txt.csv")
+    second = look_page([str(inside / "li*.csv")], settings, first.cursor, now_us=4_000_000_000_000_000)
+    assert "is not read: forbidden: outside the sources" in second.failures[0]
+    assert {caption.text for item in second.listing for caption in item.captions} <= {"public"}
+
+
 def test_a_glob_reads_linked_lists_only_where_it_is_allowed(tmp_path: Path) -> None:
     inside, outside = tmp_path / "in", tmp_path / "out"
     touch(inside / "a.jpg")

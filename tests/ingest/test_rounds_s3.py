@@ -114,6 +114,18 @@ def test_an_object_that_never_answers_keeps_back_none_of_those_behind_it(
     assert "b.mp4" in names(look(f"{stalled}/behind", local, cursor=third.cursor)), "it is asked about in each round"
 
 
+def test_a_folders_list_that_never_answers_keeps_back_no_file(server: S3Server, stalled: str, local: Path) -> None:
+    for name in ("a.json", "a.mp4", "b.json", "b.mp4", "c.json", "c.mp4"):
+        Objects.open(stalled).put(f"pairs/{name}", b"{}")
+    found: list[str] = []
+    page = None
+    for _ in range(4):
+        server.break_reads(1.0, "stall", only="/stalled/captions.csv")  # above the prefix
+        page = look(f"{stalled}/pairs", local, most=3, cursor=page and page.cursor)
+        found += names(page)
+    assert {"a.mp4", "b.mp4", "c.mp4", "local.jpg"} <= set(found)
+
+
 def test_a_page_that_begins_to_wait_at_its_end_still_ends_in_time(server: S3Server, stalled: str, local: Path) -> None:
     server.break_reads(1.0, "stall", only="/stalled")
     began_s = time.monotonic()
