@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, settings
 
 from mmfs.settings import Settings
 from mmfs.store import PackWriter, Store
 
 Media = Callable[..., pa.Table]
 Frames = Callable[..., pa.Table]
+
+# Examples are slow on a busy machine, which is no failure.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True)

@@ -21,16 +21,18 @@ FAULTS: tuple[Fault, ...] = ("500", "503", "reset", "stall", "stall-in-body", "c
 
 @dataclass(frozen=True)
 class Counts:
-    """What reads the server answered since it was last told anything.
+    """What the server answered since it was last told anything.
 
     Attributes:
-        bytes_sent: Bytes of the bodies of whole answers, by path.
-        requests: Whole answers, by path.
+        bytes_sent: Bytes of the bodies of whole answers to reads and lists, by path.
+        requests: Whole answers to reads and lists, by path.
+        others: Whole answers to all other requests, by method and path: ``HEAD /bucket/name``.
         broken: Broken answers, by fault.
     """
 
     bytes_sent: dict[str, int]
     requests: dict[str, int]
+    others: dict[str, int]
     broken: dict[str, int]
 
     def bytes_of(self, part: str = "") -> int:
@@ -125,5 +127,9 @@ def s3_server() -> Iterator[S3Server]:
         yield S3Server(process.stdout.readline().strip())
     finally:
         process.stdin.close()
-        process.wait(10)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:  # the machine stood still for a while
+            process.kill()
+            process.wait()
         process.stdout.close()

@@ -92,7 +92,7 @@ def chain(shard_rows: list[list[int]], seed: int, restarts: list[tuple[int, int,
         assert seen[bucket] == (epoch_of(schedule, bucket, 0) if count else [])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SHARDS, st.integers(0, 99), RESTARTS, st.booleans())
 def test_any_chain_of_restarts_delivers_each_bucket_in_its_order_exactly_once(
     shard_rows: list[list[int]], seed: int, restarts: list[tuple[int, int, int]], shuffle: bool
@@ -101,7 +101,7 @@ def test_any_chain_of_restarts_delivers_each_bucket_in_its_order_exactly_once(
 
 
 @pytest.mark.soak
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.lists(st.integers(0, 400), max_size=6), min_size=1, max_size=64).filter(
         lambda found: any(map(any, found))
@@ -116,7 +116,7 @@ def test_any_chain_of_restarts_of_longer_epochs_too(
     chain(shard_rows, seed, restarts, shuffle)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SHARDS, WORLDS, BATCHES)
 def test_drop_last_delivers_whole_batches_of_each_bucket(shard_rows: list[list[int]], world: int, batch: int) -> None:
     schedule, width = schedule_of(shard_rows), world * batch
@@ -134,7 +134,7 @@ def test_drop_last_delivers_whole_batches_of_each_bucket(shard_rows: list[list[i
     )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(SHARDS, RESTARTS)
 def test_the_stream_runs_through_epochs_of_each_bucket_without_padding(
     shard_rows: list[list[int]], restarts: list[tuple[int, int, int]]
@@ -162,7 +162,7 @@ def test_the_stream_runs_through_epochs_of_each_bucket_without_padding(
     assert state.position == sum(state.buckets)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SHARDS, st.integers(1, 9), st.integers(1, 30), st.integers(1, 4))
 def test_epochs_after_a_stream_deliver_what_it_left_and_nothing_again(
     shard_rows: list[list[int]], batch: int, streamed: int, world: int
@@ -183,7 +183,7 @@ def test_epochs_after_a_stream_deliver_what_it_left_and_nothing_again(
         assert seen[bucket] == expected
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     SHARDS, st.integers(1, 5), st.integers(1, 9), st.integers(0, 20), st.sampled_from(["epoch", "drop_last", "stream"])
 )

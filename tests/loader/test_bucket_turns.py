@@ -39,7 +39,7 @@ def turns_of(sizes: list[int], behind: list[int], width: int, *, is_endless: boo
     return Turns(tuple(sizes), tuple(positions), width, owed)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SIZES, st.lists(st.integers(0, 150), max_size=9), WIDTHS, st.booleans())
 def test_the_order_of_batches_can_be_computed_from_both_ends(
     sizes: list[int], behind: list[int], width: int, is_endless: bool
@@ -55,7 +55,7 @@ def test_the_order_of_batches_can_be_computed_from_both_ends(
     assert turns.given(len(expected)) == counts
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SIZES, WIDTHS)
 def test_buckets_are_passed_evenly(sizes: list[int], width: int) -> None:
     turns = Turns(tuple(sizes), (0,) * len(sizes), width)

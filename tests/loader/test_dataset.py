@@ -67,7 +67,7 @@ def test_workers_give_the_same_batches_in_the_same_order_with_the_state_after_ea
     assert [(row["run_id"], row["first_step"], row["last_step"]) for row in rows] == ([("r", 0, 10)] if run else [])
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 30), st.integers(1, 7), st.integers(0, 73), st.booleans())
 def test_the_shares_of_any_number_of_workers_make_up_the_epoch(
     world: World, batch_size: int, workers: int, position: int, drop_last: bool

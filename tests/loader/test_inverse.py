@@ -91,7 +91,7 @@ def test_one_frame_is_one_sample(large: Store) -> None:
     assert (len(samples), names) == (1, [f"{media_id(9)}:49"])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=20)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(
     media=st.lists(st.integers(0, 21), min_size=1, max_size=5, unique=True),
     index=st.none() | st.integers(0, 5),

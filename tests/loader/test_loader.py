@@ -87,7 +87,7 @@ def test_a_batch_holds_what_its_keys_say_in_every_column(world: World) -> None:
     assert len(set(seen)) == len(seen)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 9), st.integers(1, 30), st.integers(1, 5), st.booleans())
 def test_every_topology_delivers_the_same_order_exactly_once_in_equal_steps(
     world: World, world_size: int, batch_size: int, threads: int, shuffle: bool

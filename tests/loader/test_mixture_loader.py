@@ -71,7 +71,7 @@ def test_a_batch_holds_what_its_keys_say_and_where_each_sample_comes_from(world:
     assert Counter(sources) == {0: 96, 1: 32}
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.integers(1, 7),
     st.integers(1, 7),

@@ -21,7 +21,7 @@ def shares_of(places: int, weights: tuple[int, ...]) -> np.ndarray:
     return np.arange(1, places + 1)[:, None] * np.array(weights) / sum(weights)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(WEIGHTS)
 def test_every_prefix_of_the_pattern_is_within_one_draw_of_the_shares(weights: tuple[int, ...]) -> None:
     found = pattern(weights)
@@ -29,7 +29,7 @@ def test_every_prefix_of_the_pattern_is_within_one_draw_of_the_shares(weights: t
     assert np.abs(counts_of(found, len(weights)) - shares_of(len(found), weights)).max() < 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(WEIGHTS, st.integers(0, 2**40), st.booleans())
 def test_every_prefix_of_the_sequence_is_within_a_run_of_the_shares(
     weights: tuple[int, ...], seed: int, shuffle: bool
@@ -38,7 +38,7 @@ def test_every_prefix_of_the_sequence_is_within_a_run_of_the_shares(
     assert np.abs(counts_of(sources, len(weights)) - shares_of(1000, weights)).max() <= (RUN if shuffle else 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(WEIGHTS, st.integers(0, 2**40), st.booleans(), st.integers(0, 2**60))
 def test_draws_and_positions_are_inverse_anywhere(
     weights: tuple[int, ...], seed: int, shuffle: bool, start: int
@@ -51,7 +51,7 @@ def test_draws_and_positions_are_inverse_anywhere(
         assert order.positions_of(source, draws[mine]).tolist() == positions[mine].tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(WEIGHTS, st.integers(0, 2**40), st.integers(1, 20))
 def test_whole_runs_hold_the_first_draws_of_each_source_once(weights: tuple[int, ...], seed: int, runs: int) -> None:
     order = MixtureOrder(weights, seed)

@@ -58,7 +58,7 @@ def deliver(
     return samples, draws, state
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(PINS, st.integers(0, 99), st.lists(st.tuples(WORLDS, BATCHES, st.integers(1, 3)), min_size=1, max_size=3))
 @example([([1], 5), ([0, 3], 1)], 0, [(3, 2, 2), (1, 5, 1)])
 def test_any_chain_of_restarts_delivers_the_one_sequence(
@@ -68,7 +68,7 @@ def test_any_chain_of_restarts_delivers_the_one_sequence(
 
 
 @pytest.mark.soak
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(PINS, st.integers(0, 99), st.lists(st.tuples(WORLDS, BATCHES, st.integers(1, 9)), min_size=1, max_size=9))
 def test_any_longer_chain_of_restarts_too(pins: Pins, seed: int, restarts: list[tuple[int, int, int]]) -> None:
     _chain(pins, seed, restarts)
@@ -87,7 +87,7 @@ def _chain(pins: Pins, seed: int, restarts: list[tuple[int, int, int]]) -> None:
     assert (state.position, state.epoch) == (after.position, 0) == (len(seen), 0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(PINS, st.integers(0, 99), st.integers(1, 30), st.booleans())
 def test_each_pin_passes_its_own_epochs(pins: Pins, seed: int, runs: int, shuffle: bool) -> None:
     schedule = schedule_of(pins, seed, shuffle=shuffle)
@@ -108,7 +108,7 @@ def test_each_pin_passes_its_own_epochs(pins: Pins, seed: int, runs: int, shuffl
         first += count
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(PINS, WORLDS, BATCHES, st.integers(0, 300), st.integers(0, 30), st.integers(1, 12))
 def test_where_samples_are_seen_is_computed_as_it_was_delivered(
     pins: Pins, world: int, batch: int, position: int, step: int, steps: int

@@ -136,7 +136,7 @@ def test_blocks_end_at_shard_ends() -> None:
 
 
 @pytest.mark.soak
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(0, 2000), min_size=1, max_size=60).filter(any), PARAMETERS, st.integers(0, 10**9))
 def test_large_selections_hold_every_sample_once(shards: list[int], parameters: OrderParameters, seed: int) -> None:
     order = Order(tuple(shards), parameters, seed).epoch(seed % 7)

@@ -44,7 +44,7 @@ def deliver(
     return seen, state, len(ranks[0])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SHARDS, st.integers(0, 99), st.lists(st.tuples(WORLDS, BATCHES, st.integers(1, 4)), max_size=5), st.booleans())
 def test_any_chain_of_restarts_delivers_the_one_order_exactly_once(
     shards: list[int], seed: int, restarts: list[tuple[int, int, int]], shuffle: bool
@@ -53,7 +53,7 @@ def test_any_chain_of_restarts_delivers_the_one_order_exactly_once(
 
 
 @pytest.mark.soak
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.integers(0, 900), min_size=1, max_size=20).filter(any),
     st.integers(0, 99),
@@ -79,7 +79,7 @@ def _chain(shards: list[int], seed: int, restarts: list[tuple[int, int, int]], s
     assert seen == order.epoch(0).samples_at(np.arange(order.samples)).tolist()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SHARDS, WORLDS, BATCHES)
 def test_drop_last_delivers_whole_batches_only(shards: list[int], world: int, batch: int) -> None:
     order = Order(tuple(shards), OrderParameters())
@@ -92,7 +92,7 @@ def test_drop_last_delivers_whole_batches_only(shards: list[int], world: int, ba
     assert (state.epoch, state.position) == (1, 0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SHARDS, WORLDS, BATCHES, st.integers(1, 30))
 def test_the_stream_runs_through_epochs_without_padding(shards: list[int], world: int, batch: int, steps: int) -> None:
     order = Order(tuple(shards), OrderParameters(), seed=5)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -20,7 +19,6 @@ from qdrant_client import QdrantClient, models
 
 #: What may go wrong with one request.
 FAULTS = ("unavailable", "exhausted", "busy", "reset", "lost reply", "cut", "slow", "old", "html")
-_SLOW_S = 1.5
 
 
 class StandIn(ThreadingHTTPServer):
@@ -91,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "reset":
             return self._hang_up()
         if fault == "slow":
-            time.sleep(_SLOW_S)
+            return self._wait_for_the_client_to_leave()
         with self.server.lock:
             try:
                 status, found = 200, _do(self.server.model, self.command, path, json.loads(body) if body else {})
@@ -101,6 +99,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self._hang_up()
         answer = {"result": found, "status": "ok", "time": 0.0} if status == 200 else {"status": {"error": found}}
         return self._send(status, answer, cut=fault == "cut")
+
+    def _wait_for_the_client_to_leave(self) -> None:
+        with suppress(OSError):
+            self.connection.recv(1)
+        self.close_connection = True
 
     def _hang_up(self) -> None:
         self.close_connection = True
