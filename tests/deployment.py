@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from mmfs_assets.execution import DAEMON_VARIABLES
+
 Part = Literal["code-server", "daemon", "webserver"]
 #: What Dagster calls the code location by default, in `mmfs ui` and in workspace.yaml.
 LOCATION = "mmfs_assets.definitions"
@@ -88,7 +90,7 @@ class Deployment:
         assert "errors" not in said, said["errors"]
         return said["data"]
 
-    def wait_for(self, what: Callable[[], _T], *, seconds: float = 120.0, every_s: float = 0.5) -> _T:
+    def wait_for(self, what: Callable[[], _T], *, seconds: float = 400.0, every_s: float = 0.5) -> _T:
         """Ask until something true is answered.
 
         Raises:
@@ -109,7 +111,7 @@ class Deployment:
             "webserver": ["-m", "dagster_webserver", "-w", str(self.workspace), "-h", "127.0.0.1"],
         }
         ported = ["-p", str(port)] if part != "daemon" else []
-        environment = {**os.environ, **self.environment, "DAGSTER_HOME": str(self.home)}
+        environment = {**os.environ, **DAEMON_VARIABLES, **self.environment, "DAGSTER_HOME": str(self.home)}
         with (self.home / f"{part}.log").open("ab") as log:
             self._processes[part] = subprocess.Popen(
                 [sys.executable, *commands[part], *ported],

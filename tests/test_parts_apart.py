@@ -14,6 +14,8 @@ from dagster._core.workspace.config_schema import process_workspace_config
 from dagster._daemon.cli import create_dagster_daemon_cli
 from dagster_webserver.cli import dagster_webserver
 
+from mmfs_assets.execution import DAEMON_VARIABLES
+
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "operations.md").read_text()
 SECTION = PAGE[PAGE.index("**Parts apart.**") : PAGE.index("## Backfills")]
 PROGRAMS = {
@@ -40,6 +42,11 @@ def parsed(command: click.Command, arguments: list[str]) -> dict[str, object]:
         assert name in command.commands, name
         command = command.commands[name]
     return command.make_context(command.name, arguments).params
+
+
+def test_the_daemon_is_given_what_lets_backfills_outlive_a_code_server() -> None:
+    exported = [one for line in block("sh").splitlines() if line.startswith("export") for one in line.split()[1:]]
+    assert {f"{name}={value}" for name, value in DAEMON_VARIABLES.items()} <= set(exported)
 
 
 def test_each_command_takes_its_arguments_and_the_workspace_leads_to_the_code_server(

@@ -112,7 +112,7 @@ def _launched(world: World, deployment: Deployment) -> tuple[list[str], list[set
                 statuses = [backfill.status.value for backfill in found if backfill]
                 return [] if "REQUESTED" in statuses else statuses
 
-            statuses = deployment.wait_for(ended, seconds=240)
+            statuses = deployment.wait_for(ended)
         runs = [run for one in launched for run in instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": one}))]
         return statuses, [{key.to_user_string() for key in run.asset_selection or ()} for run in runs]
 
@@ -122,7 +122,7 @@ CHAIN = ("clip_embeddings", "frame_quality", "prompt_scores", "duplicates")
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_a_backfill_fuses_the_chain_keeps_what_succeeded_and_the_next_one_takes_up_what_is_left(
     fresh: World, deployment: Deployment
 ) -> None:

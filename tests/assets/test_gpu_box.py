@@ -18,26 +18,25 @@ from mmfs_assets.execution.pools import set_pool_limits
 from mmfs_assets.planning.launch import launch_missing
 from tests.assets.leases import leased_steps, most_at_once, shared_devices
 from tests.deployment import deployed
+from tests.features.slow import FEATURES, TABLE, Gate
 from tests.many_shards import ManyShards
 
-FEATURES = "tests.features.slow"
-ASSET = "slow_times"
 UNFINISHED = [DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
 
 
-def _working(instance: dg.DagsterInstance) -> dict[str, int]:
-    """Processes of runs whose step works on a device, by run."""
+def _by_process(instance: dg.DagsterInstance) -> dict[int, str]:
+    """Runs that have started, by the process that works on them."""
     found = {}
     for run in instance.get_runs(dg.RunsFilter(statuses=[DagsterRunStatus.STARTED])):
-        events = [entry.dagster_event for entry in instance.all_logs(run.run_id) if entry.dagster_event]
-        if any(event.event_type == DagsterEventType.STEP_START and event.step_key == ASSET for event in events):
-            pids = [event.engine_event_data.metadata.get("pid") for event in events if event.is_engine_event]
-            found[run.run_id] = int(next(str(pid.value) for pid in pids if pid))
+        for entry in instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT):
+            pid = entry.dagster_event.engine_event_data.metadata.get("pid") if entry.dagster_event else None
+            if pid is not None:
+                found[int(str(pid.value))] = run.run_id
     return found
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_two_devices_are_never_shared_and_a_killed_run_is_tried_again(tmp_path: Path) -> None:
     world = ManyShards(tmp_path, shards=6, files=2, shards_per_run=2)
     world.make()
@@ -45,6 +44,8 @@ def test_two_devices_are_never_shared_and_a_killed_run_is_tried_again(tmp_path: 
     for shard in store.tables.shards("listings"):
         register_media(store, shard, now_us=1)
         build_frames(store, shard)
+    gate = Gate(tmp_path / "gate")
+    gate.folder.mkdir()
     box = {"executor": "gpu_box", "gpus": ("cpu:0", "cpu:1"), "features": (FEATURES,)}
     settings = world.settings().model_copy(update=box)
     environment = {
@@ -54,7 +55,7 @@ def test_two_devices_are_never_shared_and_a_killed_run_is_tried_again(tmp_path: 
         "MMFS_FEATURES": FEATURES,
         "PYTHONPATH": str(Path(mmfs_assets.__file__).parent.parent),
         "TMPDIR": str(tmp_path),
-        "TEST_SLOW_S": "1.5",
+        **gate.environment,
     }
     soon = {"poll_interval_seconds": 2, "free_slots_after_run_end_seconds": 1}
     config = instance_config(settings)
@@ -64,23 +65,25 @@ def test_two_devices_are_never_shared_and_a_killed_run_is_tried_again(tmp_path: 
     )
     with world.instance() as instance:
         assert set_pool_limits(instance, settings)["gpu"] == 2
-        assert launch_missing(settings, instance, title="on a box", assets=[ASSET]).backfills
+        assert launch_missing(settings, instance, title="on a box", assets=[TABLE]).backfills
         with deployed(world.home, environment, "code-server", "daemon") as deployment:
-            two = deployment.wait_for(lambda: len(found := _working(instance)) == 2 and found, seconds=240)
-            assert isinstance(two, dict)
-            killed, process = next(iter(two.items()))
+            deployment.wait_for(lambda: len(gate.reached_by()) == 2)
+            process = min(gate.reached_by())
+            killed = _by_process(instance)[process]
             os.kill(process, signal.SIGKILL)
+            # The device of the killed one is leased anew, and the other one still works.
+            deployment.wait_for(lambda: len(gate.reached_by()) == 3)
+            gate.open()
             deployment.wait_for(
                 lambda: (
-                    len(world.store.tables.shards(ASSET)) == world.shards
+                    len(world.store.tables.shards(TABLE)) == world.shards
                     and not instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
-                ),
-                seconds=240,
+                )
             )
             pool = instance.event_log_storage.get_concurrency_info("gpu")
             deployment.wait_for(lambda: instance.event_log_storage.get_concurrency_info("gpu").active_slot_count == 0)
         runs = {run.run_id: run for run in instance.get_runs()}
-        steps = leased_steps(instance, runs, [ASSET])
+        steps = leased_steps(instance, runs, [TABLE])
     assert pool.slot_count == 2
     assert runs[killed].status == DagsterRunStatus.FAILURE
     [again] = [run for run in runs.values() if run.parent_run_id == killed]

@@ -30,7 +30,7 @@ from tests.s3 import s3_server
 
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(why_no_postgres() is not None, reason=str(why_no_postgres())),
 ]
 
@@ -116,7 +116,7 @@ def backfilled(place: Place, deployment: Deployment) -> list[dg.DagsterRun]:
                 assert backfill is not None
                 return None if backfill.status.value == "REQUESTED" else backfill.status.value
 
-            assert deployment.wait_for(ended, seconds=400) == "COMPLETED_SUCCESS"
+            assert deployment.wait_for(ended) == "COMPLETED_SUCCESS"
         return list(instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": launched})))
 
 

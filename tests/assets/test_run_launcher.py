@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import multiprocessing
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
@@ -17,6 +21,7 @@ from dagster._core.launcher.base import WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from mmfs.settings import Settings
+from mmfs_assets.execution import DAEMON_VARIABLES
 from mmfs_assets.execution.instance_config import instance_config
 from mmfs_assets.execution.run_launcher import LocalRunLauncher
 from mmfs_assets.planning.orphans import PROCESS_TAG, process_tag
@@ -93,3 +98,17 @@ def test_a_run_in_a_process_of_mmfs_is_dead_with_it(instance: dg.DagsterInstance
 
 def test_a_run_of_somebody_else_is_left_alone(instance: dg.DagsterInstance) -> None:
     assert _status(instance, _started(instance, {})) == WorkerStatus.RUNNING
+
+
+def test_a_daemon_whose_instance_names_the_launcher_lets_backfills_outlive_a_code_server(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text(json.dumps(instance_config(Settings())))
+    look = "import dagster, os; dagster.DagsterInstance.get().run_launcher; print(dict(os.environ))"
+    environment = {name: value for name, value in os.environ.items() if name not in DAEMON_VARIABLES}
+    done = subprocess.run(
+        [sys.executable, "-c", look],
+        env=environment | {"DAGSTER_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert DAEMON_VARIABLES.items() <= ast.literal_eval(done.stdout).items()
