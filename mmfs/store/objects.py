@@ -128,10 +128,12 @@ class Objects(ABC):
         return self.get_ranges(path, [(offset, length)])[0]
 
     @abstractmethod
-    def open_file(self, path: str, *, ahead_bytes: int = COALESCE_BYTES) -> IO[bytes]:
+    def open_file(self, path: str, *, size_bytes: int | None = None, ahead_bytes: int = COALESCE_BYTES) -> IO[bytes]:
         """The object as a seekable binary file.
 
         Args:
+            size_bytes: How long it is, which saves a request of another machine; None: unknown. Reading one that is
+                shorter fails.
             ahead_bytes: Bytes to ask another machine for at once; many for a file that is read from end to end.
         """
 
@@ -162,8 +164,10 @@ class Objects(ABC):
     def page(self, after: str | None = None, *, most: int = 1000) -> Sequence[ObjectInfo]:
         """The first objects whose names come after this one, in the order of their names; fewer only at the end.
 
-        Names are exactly those of the bucket, odd ones (see `oddity`) among them; no other method takes those. Names
-        that end in a slash, and an empty one, are markers that some programs put for folders.
+        Of a bucket, names are exactly as they are, odd ones (see `oddity`) among them; no other method takes those.
+        But in a bucket that is looked at whole, one with a leading slash is given without it if it stands in order so.
+        Names that end in a slash, and an empty one, are markers that some programs put for folders. Of a directory,
+        odd names are left out, as in `list`.
 
         Args:
             after: A name, of an object that need not exist; None: begin with the first.

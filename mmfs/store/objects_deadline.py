@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import obstore
@@ -21,7 +22,9 @@ from obstore.exceptions import BaseError, InvalidPathError, NotFoundError
 
 from mmfs.errors import NoAnswerError
 from mmfs.store.objects import COALESCE_BYTES, ObjectInfo, checked_name, too_short
-from mmfs.store.objects_remote import BEYOND_END, RemoteObjects, object_info, offset_of, with_markers
+from mmfs.store.objects_exact import apart
+from mmfs.store.objects_pages import is_in_order, is_odd_position, is_same, offset_of, with_markers
+from mmfs.store.objects_remote import BEYOND_END, PAGE, UNTOLD, RemoteObjects, object_info
 from mmfs.store.ranges import merge_ranges, take_ranges
 from mmfs.store.refusals import refusal_of
 
@@ -71,15 +74,28 @@ class DeadlineObjects(RemoteObjects):
         return self._finish(path, head)[0]
 
     def _page(self, folder: str, after: str | None, most: int) -> Sequence[ObjectInfo]:
+        keeps = self._keeps_slashes(folder, after)
+        count = most if keeps else max(most, PAGE)  # as in `RemoteObjects`
+
+        async def listed() -> list[ObjectInfo]:
+            async for chunk in obstore.list(self._store, folder or None, offset=offset_of(after), chunk_size=count):
+                return with_markers(map(object_info, chunk), after)
+            return []
+
+        async def is_as_listed(last: ObjectInfo) -> bool:
+            with suppress(*UNTOLD):
+                return is_same(last, object_info(await obstore.head_async(self._store, last.path)))
+            return False
+
         async def first() -> list[ObjectInfo]:
-            if not self._is_exact(folder, after):
+            until_s = time.monotonic() + self._request_s
+            if not is_odd_position(after):
                 with suppress(InvalidPathError):
-                    async for chunk in obstore.list(
-                        self._store, folder or None, offset=offset_of(after), chunk_size=most
-                    ):
-                        return with_markers(map(object_info, chunk), after)
-                    return []
-            return await asyncio.to_thread(self._exact.page, folder, after, most)
+                    seen = await listed()
+                    page = seen[:most]
+                    if keeps or (is_in_order(seen, after) and (len(page) < most or await is_as_listed(page[-1]))):
+                        return page
+            return await asyncio.wrap_future(apart(partial(self._exact.page, folder, after, most, until_s=until_s)))
 
         return self._finish("", first)[0]
 

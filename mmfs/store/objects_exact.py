@@ -2,17 +2,22 @@
 
 The library gives up a whole page of a listing for one name with ``//`` in it, and takes the slash off the beginning of
 another. Here the same page is asked for again without it. Endpoint, region and credentials stay the library's own,
-whatever they come from: it signs the requests, and only answers are read here.
+whatever they come from: it signs the requests, and only answers are read here. Signing, sending and reading are left to
+threads of their own and waited for so long: a bucket may stop at any byte, or send one now and then and never end.
 """
 
 from __future__ import annotations
 
+import math
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from concurrent.futures import Future
 from datetime import datetime
-from functools import cached_property
-from http.client import HTTPException, responses
+from functools import cached_property, partial
+from http.client import HTTPException, HTTPResponse, responses
+from typing import TypeVar, cast
 from urllib.error import HTTPError
 from urllib.parse import quote, unquote_plus, urlencode
 from urllib.request import urlopen
@@ -21,8 +26,12 @@ from xml.etree import ElementTree
 from mmfs.errors import StoreError
 from mmfs.store.objects import ObjectInfo
 
-#: The variable of who reads public buckets without credentials.
-SKIP_SIGNATURE = "AWS_SKIP_SIGNATURE"
+T = TypeVar("T")
+
+#: Keys for who wants no signature: the library signs all the same, and would look for credentials.
+_NO_KEYS = {"access_key_id": "none", "secret_access_key": "none"}
+#: Four times what the longest thousand names take; what is longer is no list.
+_MOST_BYTES = 16 << 20
 _ON = {"1", "true", "on", "yes", "y"}
 #: Bytes that no XML has. Some servers repeat what they were asked for as it is.
 _NO_XML = bytes({*range(32)} - {*b"\t\n\r"})
@@ -37,7 +46,7 @@ class ExactList:
     Args:
         sign: The bucket's own URL, as the library signs it under options that go before its variables.
         prefix: What names are relative to, without a slash at its end; empty for the whole bucket.
-        request_s: Seconds for which a request may be silent.
+        request_s: Seconds that one request may take, from its signature to the last byte of its answer.
     """
 
     def __init__(self, sign: Callable[[dict[str, str]], str], prefix: str, *, request_s: float) -> None:
@@ -45,13 +54,17 @@ class ExactList:
         self._root = f"{prefix}/" if prefix else ""
         self._request_s = request_s
 
-    def page(self, folder: str, after: str | None, most: int) -> list[ObjectInfo]:
-        """The first objects of a folder (empty: of all) after a name, by name; fewer only at the end."""
+    def page(self, folder: str, after: str | None, most: int, *, until_s: float = math.inf) -> list[ObjectInfo]:
+        """The first objects of a folder (empty: of all) after a name, by name; fewer only at the end.
+
+        Args:
+            until_s: A moment of `time.monotonic` at which all requests for the page end.
+        """
         query = {"prefix": self._key_of(folder)}
         if after is not None:
             query["start-after"] = f"{self._root}{after}"
         found: list[ObjectInfo] = []
-        for part in self._parts(query, most):
+        for part in self._parts(query, most, until_s):
             found += (self._info(one) for one in part.findall("{*}Contents"))
             if len(found) >= most:
                 break
@@ -77,37 +90,49 @@ class ExactList:
             int(modified.timestamp() * 1_000_000),
         )
 
-    def _parts(self, query: dict[str, str], most: int) -> Iterator[ElementTree.Element]:
+    def _parts(self, query: dict[str, str], most: int, until_s: float = math.inf) -> Iterator[ElementTree.Element]:
         """One answer after the other, since a bucket may give less at once than it was asked for."""
         # Without the encoding, control characters would make the answer no XML.
         query = {"list-type": "2", "encoding-type": "url", "max-keys": str(most)} | query
         while True:
-            part = self._answer(urlencode(query, quote_via=quote))
+            part = self._answer(urlencode(query, quote_via=quote), until_s)
             yield part
             token = _text(part, "NextContinuationToken")
             if _text(part, "IsTruncated") != "true" or not token:
                 return
             query["continuation-token"] = token
 
-    def _answer(self, query: str) -> ElementTree.Element:
+    def _answer(self, query: str, until_s: float) -> ElementTree.Element:
         asked = f"Error performing GET {self._address}?list-type=2"  # nothing secret is in it
         if not self._address.startswith("https:") and not is_on("AWS_ALLOW_HTTP"):
             raise StoreError("http is off", where=self._address, mend="set AWS_ALLOW_HTTP=1, or name an https endpoint")
+        left_s = min(self._request_s, until_s - time.monotonic())
         try:
-            with urlopen(self._signed(query), timeout=self._request_s) as answer:
-                return _read(answer.read())
-        except HTTPError as error:
-            said = f"{error.code} {responses.get(error.code, error.reason)}: {_body(error)}"
-            raise OSError(f"{asked} - {said}") from error
+            status, answer = apart(partial(self._fetch, query, left_s)).result(max(0, left_s))
         except (OSError, HTTPException) as error:
-            raise OSError(f"{asked} - error sending request: {error}") from error
+            said = str(error) or f"no whole answer within {left_s:.3g} s"
+            raise OSError(f"{asked} - error sending request: {said}") from error
+        if status != 200:
+            raise OSError(f"{asked} - {status} {responses.get(status)}: {answer[:4096].decode(errors='replace')}")
+        try:
+            return _read(answer)
         except ElementTree.ParseError as error:
             raise OSError(f"{asked} - the answer is no list: {error}") from error
+
+    def _fetch(self, query: str, left_s: float) -> tuple[int, bytes]:
+        until_s = time.monotonic() + left_s
+        try:
+            answer: HTTPResponse = urlopen(self._signed(query), timeout=left_s)
+        except HTTPError as error:
+            with error:
+                return error.code, _bytes_of(cast("HTTPResponse", error.fp), until_s)
+        with answer:
+            return answer.status, _bytes_of(answer, until_s)
 
     @cached_property
     def _address(self) -> str:
         """The bucket's own URL, at whatever endpoint and in whatever style the library finds it."""
-        return self._sign({}).partition("?")[0]
+        return self._sign(_NO_KEYS).partition("?")[0]
 
     def _signed(self, query: str) -> str:
         """The URL of a list request.
@@ -115,15 +140,35 @@ class ExactList:
         The library signs requests for objects only, but puts the object's name behind the endpoint that it is told,
         and signs what query there is: here the name, which is none, ends in the fragment, which nobody sends.
         """
-        url = self._sign({"endpoint": f"{self._address}?{query}#", "virtual_hosted_style_request": "true"})
-        return f"{self._address}?{query}" if is_on(SKIP_SIGNATURE) else url.partition("#")[0]
+        if is_on("AWS_SKIP_SIGNATURE"):
+            return f"{self._address}?{query}"
+        options = {"endpoint": f"{self._address}?{query}#", "virtual_hosted_style_request": "true"}
+        return self._sign(options).partition("#")[0]
 
 
-def _body(error: HTTPError) -> str:
-    """What a bucket says of an error, as far as it comes."""
-    with error, suppress(OSError, HTTPException):
-        return error.read(4096).decode(errors="replace")
-    return ""
+def apart(work: Callable[[], T]) -> Future[T]:
+    """What a call gives, in a thread of its own: neither other calls nor the end of the process wait for it."""
+    given: Future[T] = Future()
+    given.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            given.set_result(work())
+        except BaseException as error:
+            given.set_exception(error)
+
+    threading.Thread(target=run, name="exact-list", daemon=True).start()
+    return given
+
+
+def _bytes_of(answer: HTTPResponse, until_s: float) -> bytes:
+    """The body, as far as it is a list: ``read`` would go on for as long as a byte comes now and then."""
+    data = bytearray()
+    while part := answer.read1(min(1 << 16, _MOST_BYTES - len(data))):
+        data += part
+        if time.monotonic() > until_s:
+            raise TimeoutError
+    return bytes(data)
 
 
 def _read(answer: bytes) -> ElementTree.Element:

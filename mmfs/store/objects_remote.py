@@ -6,9 +6,8 @@ import io
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,14 @@ from typing import IO, TYPE_CHECKING, TypeVar, cast
 from urllib.parse import quote
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, InvalidPathError, NotFoundError, PreconditionError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    InvalidPathError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
+)
 from obstore.store import S3Store
 
 from mmfs.errors import MissingObjectError, StoreError, UnreachableError
@@ -30,7 +36,8 @@ from mmfs.store.objects import (
     oddity,
     too_short,
 )
-from mmfs.store.objects_exact import SKIP_SIGNATURE, ExactList, is_on
+from mmfs.store.objects_exact import ExactList, is_on
+from mmfs.store.objects_pages import is_in_order, is_odd_position, is_same, offset_of, with_markers
 from mmfs.store.ranges import merge_ranges, take_ranges
 from mmfs.store.refusals import refusal_of
 
@@ -42,9 +49,12 @@ T = TypeVar("T")
 
 #: In the text of the answer to a range that begins behind the end; the library has no exception of its own for it.
 BEYOND_END = "status code: 416"
-_PATIENT: RetryConfig = {"max_retries": 10, "retry_timeout": timedelta(minutes=3)}
-#: Objects that one request lists.
-_PAGE = 1000
+#: Who may list a bucket is not always told whether it has an object.
+UNTOLD = (NotFoundError, FileNotFoundError, PermissionDeniedError)
+_RETRY_TIME = timedelta(minutes=3)
+_PATIENT: RetryConfig = {"max_retries": 10, "retry_timeout": _RETRY_TIME}
+#: Objects that one request lists, however many are asked for.
+PAGE = 1000
 #: For how long a signature is good: as far as buckets let clocks differ.
 _SIGNED = timedelta(minutes=15)
 _BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 15.0
@@ -62,7 +72,8 @@ class RemoteObjects(Objects):
         if odd is not None:
             raise StoreError(f"cannot open {url!r}: {odd} in its name", mend="name a prefix without")
         self._tries = retry.get("max_retries", 0) + 1
-        self._exact = ExactList(partial(_signed_url, bucket), self._prefix, request_s=request_s)
+        self._retry_s = retry.get("retry_timeout", _RETRY_TIME).total_seconds()
+        self._exact = ExactList(partial(_signed_url, bucket, request_s), self._prefix, request_s=request_s)
         try:
             self._store = S3Store.from_url(
                 f"s3://{bucket}/{quote(self._prefix)}",  # the library takes it for a URL, but names are no such thing
@@ -162,8 +173,8 @@ class RemoteObjects(Objects):
             raise too_short(path, self.url, ranges)
         return take_ranges(spans, [memoryview(part) for part in parts], ranges)
 
-    def open_file(self, path: str, *, ahead_bytes: int = COALESCE_BYTES) -> IO[bytes]:
-        size = self.size(path)
+    def open_file(self, path: str, *, size_bytes: int | None = None, ahead_bytes: int = COALESCE_BYTES) -> IO[bytes]:
+        size = self.size(path) if size_bytes is None else size_bytes
         if size <= COALESCE_BYTES:
             return io.BytesIO(self.get(path))  # one request, where a Parquet file would be read in four
         return _Buffered(_RangeFile(self, path, size), ahead_bytes)
@@ -191,45 +202,56 @@ class RemoteObjects(Objects):
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         after: str | None = None
         while True:
-            found = self._page(prefix, after, _PAGE)
+            found = self._page(prefix, after, PAGE)
             yield from (info for info in found if is_own_name(info.path))
-            if len(found) < _PAGE:
+            if len(found) < PAGE:
                 return
             after = found[-1].path
 
-    def page(self, after: str | None = None, *, most: int = _PAGE) -> Sequence[ObjectInfo]:
+    def page(self, after: str | None = None, *, most: int = PAGE) -> Sequence[ObjectInfo]:
         return self._page("", after, most)
 
     def _page(self, folder: str, after: str | None, most: int) -> Sequence[ObjectInfo]:
+        keeps = self._keeps_slashes(folder, after)
+        count = most if keeps else max(most, PAGE)  # names behind the page show what it lost, and come with it
         with self._errors(after or folder):
-            if not self._is_exact(folder, after):
+            if not is_odd_position(after):
                 with suppress(InvalidPathError):
-                    for chunk in obstore.list(self._store, folder or None, offset=offset_of(after), chunk_size=most):
-                        return with_markers(map(object_info, chunk), after)
-                    return []
+                    chunks = obstore.list(self._store, folder or None, offset=offset_of(after), chunk_size=count)
+                    seen = with_markers(map(object_info, next(iter(chunks), [])), after)
+                    page = seen[:most]
+                    if keeps or (is_in_order(seen, after) and (len(page) < most or self._is_as_listed(page[-1]))):
+                        return page
             return self._patiently(lambda: self._exact.page(folder, after, most))
 
-    def _is_exact(self, folder: str, after: str | None) -> bool:
-        """Whether the library cannot list a page as it is, and does not say so.
+    def _keeps_slashes(self, folder: str, after: str | None) -> bool:
+        """Whether no name of a page can begin with a slash, which the library would take off.
 
-        It cannot begin after an odd name. And it takes the slash off names that begin with one, which lie in front of
-        "0" in a bucket that is looked at whole.
+        Such names lie in front of "0" in a bucket that is looked at whole. The library's page is then taken for right
+        if its names are in order, and if the last one of a full page is really there: the next page begins after it,
+        and would pass over whatever lies between that name and the same with a slash.
         """
-        if after is not None and (not after or oddity(after) is not None):
-            return True
-        return not self._prefix and not folder and (after is None or after < "0")
+        return bool(self._prefix or folder) or (after is not None and after > "/")
+
+    def _is_as_listed(self, listed: ObjectInfo) -> bool:
+        """Whether it is this object that the list told of."""
+        with suppress(*UNTOLD):
+            return is_same(listed, object_info(obstore.head(self._store, listed.path)))
+        return False
 
     def _patiently(self, request: Callable[[], T]) -> T:
-        """The answer to a request of our own, which is repeated as the library repeats its own."""
-        for number in range(self._tries - 1):
+        """The answer to a request of our own, repeated as often and for as long as the library repeats its own."""
+        number, began_s = 0, time.monotonic()
+        while True:
+            number += 1
             try:
                 return request()
             except OSError as error:
                 refusal = refusal_of(str(error))
-                if refusal is not None and not refusal.may_pass:
+                is_final = refusal is not None and not refusal.may_pass
+                if is_final or number >= self._tries or time.monotonic() - began_s >= self._retry_s:
                     raise
             time.sleep(random.uniform(0, min(_BACKOFF_S * 2**number, _LONGEST_BACKOFF_S)))
-        return request()
 
     def delete(self, path: str) -> None:
         with self._errors(path):
@@ -267,43 +289,26 @@ class RemoteObjects(Objects):
         )
 
 
-def _signed_url(bucket: str, options: dict[str, str]) -> str:
+def _signed_url(bucket: str, request_s: float, options: dict[str, str]) -> str:
     """The URL of a bucket at its endpoint, signed for a GET.
 
     Args:
+        request_s: Seconds for which credentials that others give out, anew each time, are asked for.
         options: What the library is told beside its variables.
     """
-    if is_on(SKIP_SIGNATURE):  # it signs all the same, and would look for credentials
-        options = options | {"access_key_id": "none", "secret_access_key": "none"}
-    store = S3Store.from_url(f"s3://{bucket}", config=cast("S3Config", options))
+    limit = timedelta(seconds=request_s)
+    store = S3Store.from_url(
+        f"s3://{bucket}",
+        config=cast("S3Config", options),
+        client_options={"timeout": limit},
+        retry_config={"retry_timeout": limit},
+    )
     return obstore.sign(store, "GET", "", expires_in=_SIGNED)
 
 
 def object_info(found: ObjectMeta) -> ObjectInfo:
     """What the library says of an object, in our words."""
     return ObjectInfo(found["path"], found["size"], int(found["last_modified"].timestamp() * 1_000_000))
-
-
-def offset_of(after: str | None) -> str | None:
-    """A name that the library leaves as it is, and after which the same objects come; a slash at the end it drops."""
-    return f"{after} " if after and after.endswith("/") else after
-
-
-def with_markers(found: Iterable[ObjectInfo], after: str | None) -> list[ObjectInfo]:
-    """A page with the slash that the library drops from the names of folder markers, where the order tells of it.
-
-    A marker whose slash is missing and that ends a page comes again, first in the next one, and is told there.
-
-    >>> [info.path for info in with_markers([ObjectInfo(path, 0, 0) for path in ("x-1.mp4", "x", "x/a.mp4")], None)]
-    ['x-1.mp4', 'x/', 'x/a.mp4']
-    """
-    page: list[ObjectInfo] = []
-    last = after
-    for info in found:
-        is_marker = info.path and last is not None and info.path <= last < f"{info.path}/"
-        last = f"{info.path}/" if is_marker else info.path
-        page.append(replace(info, path=last))
-    return page
 
 
 class _Buffered(io.BufferedReader):

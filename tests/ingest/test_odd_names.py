@@ -108,6 +108,18 @@ def test_each_ends_as_a_row_of_quarantine_and_the_others_are_media(server: S3Ser
     assert not register_media(store, "000000", now_us=3).changed
 
 
+def test_a_leading_slash_that_nothing_shows_is_a_missing_object(server: S3Server, tmp_path: Path) -> None:
+    bucket = server.make_bucket("unseen")
+    Objects.open(bucket).put("d.jpg", jpeg(0))
+    server.put("/unseen//c.jpg", "x")
+    store = open_store(tmp_path / "store")
+    ingest(store, bucket)
+    assert (result := register_media(store, "000000", now_us=1)).computed == 1
+    assert result.quarantined == 1
+    [row] = store.tables.read("quarantine", columns=["uri", "reason"]).to_pylist()
+    assert row == {"uri": f"{bucket}/c.jpg", "reason": "missing"}
+
+
 @pytest.mark.parametrize("most", [1, 100])
 def test_a_list_that_cannot_be_read_is_refused_where_a_glob_finds_it(server: S3Server, most: int) -> None:
     bucket = server.make_bucket(f"lists-{most}")

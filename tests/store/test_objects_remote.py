@@ -80,4 +80,4 @@ def test_packs_and_tables_are_read_by_the_same_code(objects: Objects) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, row_group_size=1024)
     objects.put("t.parquet", memoryview(sink.getvalue()))
-    assert read_parquet(objects, "t.parquet", ["t", "n"]).equals(table.select(["t", "n"]))
+    assert read_parquet(objects, objects.info("t.parquet"), ["t", "n"]).equals(table.select(["t", "n"]))
