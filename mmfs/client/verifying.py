@@ -71,6 +71,7 @@ def _space_problems(store: Store, engine: Engine, name: str, shards: list[str], 
     """Of one space, whose build is opened once."""
     from mmfs.search.checks import published_index, shard_differences, unpublished
     from mmfs.search.manifest import manifest_path
+    from mmfs.search.port import DamagedBuildError
 
     table = name.rpartition("-")[0]
     with published_index(store, engine, name, deep=deep) as found:
@@ -79,7 +80,8 @@ def _space_problems(store: Store, engine: Engine, name: str, shards: list[str], 
             return
         manifest, index = found
         # A run compares a build with its tables by the states of rows; without the description it makes another.
-        mend = f"{_MEND}; where a difference stays, delete {manifest_path(name, manifest.build_id)} of the store first"
+        path = manifest_path(name, manifest.build_id)
+        mend = f"{_MEND}; where a difference stays, delete {path} of the store first"
         for shard in shards:
             try:
                 differences = shard_differences(store, manifest.space, index, shard, deep=deep)
@@ -87,4 +89,8 @@ def _space_problems(store: Store, engine: Engine, name: str, shards: list[str], 
             except StoreError as error:  # of its table; what the engine refuses would be refused for every shard
                 yield f"shard {shard}: the index of {table} cannot be compared: {error}"
                 continue
+            except DamagedBuildError as error:  # shown by reading points, which a run only counts
+                found_at = f"{error.what} [{error.where}]"
+                yield f"the index {name} cannot be compared: {found_at}; delete {path} of the store, then {_MEND}"
+                return
             yield from (f"shard {shard}: {problem}; {mend}" for problem in problems)

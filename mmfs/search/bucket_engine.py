@@ -34,6 +34,7 @@ from mmfs.search.port import (
     SpaceSpec,
     no_previous,
 )
+from mmfs.search.refused import refusals
 from mmfs.store.objects_remote import RemoteObjects
 
 _DATA, _LIST = "edge", "edge.json"
@@ -148,6 +149,9 @@ class BucketEdgeEngine:
 
         Args:
             deep: Compare all bytes on the disk with their checksums first.
+
+        Raises:
+            SearchError: This machine's disk does not keep it, or the system refuses to open or copy it.
         """
 
         def fetch(directory: Path) -> None:
@@ -155,18 +159,19 @@ class BucketEdgeEngine:
             sync_tree(directory)
 
         lost: DamagedBuildError | None = None
-        for _ in range(2):
-            held = self._cache.hold(space, build_id, fetch)
-            try:
-                if bundle.is_whole(held.path / _DATA, deep=deep):
-                    return use(held)
-            except DamagedBuildError as error:
-                lost = error
-            except BaseException:
+        with refusals(_folder(space, build_id)):
+            for _ in range(2):
+                held = self._cache.hold(space, build_id, fetch)
+                try:
+                    if bundle.is_whole(held.path / _DATA, deep=deep):
+                        return use(held)
+                except DamagedBuildError as error:
+                    lost = error
+                except BaseException:
+                    held.release()
+                    raise
                 held.release()
-                raise
-            held.release()
-            self._cache.forget(space, build_id)  # the disk lost some of it
+                self._cache.forget(space, build_id)  # the disk lost some of it
         raise lost or SearchError(
             f"build {build_id} of {space} is not whole on this machine's disk",
             where=str(held.path),
@@ -201,14 +206,14 @@ class BucketEdgeEngine:
                 mend="nothing was published; materialize qdrant_index again",
             )
 
-    def _publish(self, space: str, build_id: str, before: bytes | None) -> None:
-        """Let another build answer.
+    def _publish(self, space: str, build_id: str, before: bytes | None, *, mends: bool = False) -> None:
+        """Let another build answer; ``mends``: the one that answers is damaged.
 
         Raises:
             SearchError: Somebody else published since ``before`` was read: the pointer does not name this build.
             StoreError: No answer tells whether the pointer names it.
         """
-        if self._objects.swap(_pointer(space), next_pointer(before, build_id), before=before):
+        if self._objects.swap(_pointer(space), next_pointer(before, build_id, mends=mends), before=before):
             return
         # A lost reply is asked for again, and refused if yet another build was published on top of this one meanwhile.
         with suppress(DamagedBuildError):
@@ -261,10 +266,10 @@ class _BucketBuild:
         self._engine._send(self._space, self._build_id, self._making.path / _DATA, self._base, self._before)
         return stats
 
-    def publish(self) -> None:
+    def publish(self, *, mends: bool = False) -> None:
         self._is_loose = False  # where the reply is lost, the pointer may name it: only a refusal tells
         try:
-            self._engine._publish(self._space, self._build_id, self._before)
+            self._engine._publish(self._space, self._build_id, self._before, mends=mends)
         except SearchError:
             self._is_loose = True
             raise

@@ -6,18 +6,19 @@ published build, large ones build anew. What came out is read back and compared 
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
 
-from mmfs.errors import IntegrityError, MissingObjectError, MmfsError, SearchError
+from mmfs.errors import IntegrityError, MmfsError, SearchError
 from mmfs.features.feature import FeatureSpec
 from mmfs.search.acceptance import LowRecallError, check_build
 from mmfs.search.changes import Change, compare_shard
@@ -33,7 +34,7 @@ from mmfs.search.manifest import (
     write_manifest,
 )
 from mmfs.search.pointer import read_published
-from mmfs.search.port import BUILD_ANEW, DamagedBuildError, Engine, IndexBuild, Published, SpaceSpec
+from mmfs.search.port import BUILD_ANEW, DAMAGED, DamagedBuildError, Engine, IndexBuild, Published, SpaceSpec
 from mmfs.search.record import IndexReport, record_shard, recorded_shards
 from mmfs.search.spaces import (
     ShardSource,
@@ -50,13 +51,14 @@ from mmfs.store.faults import fault_point
 if TYPE_CHECKING:
     from mmfs.store import Store
 
+log = logging.getLogger("mmfs.search")
+
 #: Beyond this share of changed points, building anew is cheaper than changing a copy.
 REBUILD_ABOVE = 0.15
 _PROBES = 100
 _BATCH_ROWS = 4096
 #: Files of points are written before their build is published; a builder on another machine has so long to do it.
 _POINTS_SPARED_US = 24 * 3600 * 1_000_000
-_DAMAGED = (DamagedBuildError, MissingObjectError, IntegrityError)
 
 
 def build_index(
@@ -122,14 +124,16 @@ class _Builder:
     engine: Engine
     space: SpaceSpec
     now_us: int
+    #: The build that answers is damaged: the new one does not begin with it, and nobody is to go back to it.
+    mends: bool = field(default=False, init=False)
 
     def run(self, shards: Sequence[str]) -> dict[str, IndexReport]:
         """Compare, build if anything changed, publish, clear up, record."""
         started = time.perf_counter()
         try:
             published, base, changes = read_published(self.engine, self.space.name, lambda now: self._seen(now, shards))
-        except _DAMAGED:
-            # What is published is damaged. The tables are its only source; where they are at fault, this says so.
+        except DAMAGED as error:
+            self._mend(error)  # the tables are its only source; where they are at fault, this says so
             published, base, changes = self._published(), None, self._changes(shards, None)
         recall = None
         if base is None or any(change.touched for change in changes.values()):
@@ -225,9 +229,15 @@ class _Builder:
                 return self._attempt(base, published, changes)
             except LowRecallError:
                 pass  # many small changes have worn the graph: build it anew
-            except _DAMAGED:
+            except DAMAGED as error:
                 self._check_unchanged(published)  # else the base was cleared away, and is not damaged
+                self._mend(error)
         return self._attempt(None, published, self._everything(changes))
+
+    def _mend(self, error: MmfsError) -> None:
+        """From now on take the build that answers for damaged, and say why so much is built."""
+        log.warning("the index %s is built anew from its tables: %s [%s]", self.space.name, error.what, error.where)
+        self.mends = True
 
     def _everything(self, changes: dict[str, Change]) -> dict[str, Change]:
         """The changes of a build that begins empty: the shards asked for, and all others that were ever indexed."""
@@ -264,7 +274,7 @@ class _Builder:
             write_manifest(self.store.objects, manifest)
             fault_point("search.before_publish")
             is_asked = True
-            build.publish()
+            build.publish(mends=self.mends)
             fault_point("search.after_publish")
         finally:
             if not is_asked:  # first: who clears away builds finds them by their points
@@ -309,7 +319,7 @@ class _Builder:
                 self.engine.remove(name, build)
         manifests = []
         for build in kept:
-            with suppress(*_DAMAGED):  # the build before may be the damaged one that this replaced
+            with suppress(*DAMAGED):  # what nobody can read names nothing
                 manifests.append(read_manifest(objects, name, build))
         remove_unused_points(objects, name, self.engine.name, manifests, before_us=self.now_us - _POINTS_SPARED_US)
 

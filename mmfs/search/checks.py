@@ -46,6 +46,12 @@ def space_of(store: Store, table: str, shard: str) -> str | None:
     return f"{table}-{recorded_fingerprint(store, table, shard)[:12]}"
 
 
+def spaces_in_use(store: Store, table: str) -> frozenset[str]:
+    """Names of the spaces of the models that computed a table's rows: those that runs build."""
+    found = (space_of(store, table, shard) for shard in store.tables.shards(table))
+    return frozenset(name for name in found if name is not None)
+
+
 def unpublished(store: Store, table: str, shards: Iterable[str]) -> Problem:
     """The problem of shards whose space has no published build."""
     there = store.tables.shards(table)

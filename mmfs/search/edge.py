@@ -12,6 +12,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,24 +24,28 @@ import pyarrow as pa
 from mmfs.errors import MissingExtraError, SearchError
 from mmfs.search.conditions import AllOf, AnyOf, Condition, Equals, Ids, Missing, OneOf, Range, Without
 from mmfs.search.payload import payload_indexes, point_rows
-from mmfs.search.port import INDEX, MEDIA_ID, ROW_HASH, SHARD, DamagedBuildError, Hit, Kind, SpaceSpec, Stored
+from mmfs.search.port import (
+    BUILD_ANEW,
+    INDEX,
+    MEDIA_ID,
+    ROW_HASH,
+    SHARD,
+    DamagedBuildError,
+    Hit,
+    Kind,
+    SpaceSpec,
+    Stored,
+)
+from mmfs.search.refused import REFUSED, refused
 
 _PAGE = 5000
 _UPSERT_ROWS = 1000
 #: Each payload index costs dozens of fsyncs; below this many points, filters read the payloads in milliseconds.
 _INDEXED_FROM = 5000
-#: How the library's errors end whose reason is the system's, and reasons that say nothing of a build's bytes.
+#: What mends damage that shows when points are read: a run looks for it no more than opening does.
+_FIND_DAMAGE = "run `mmfs verify --deep`, which says what to delete before `mmfs materialize qdrant_index --all`"
+#: How the library's errors end whose reason is the system's.
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
-_REFUSED = {
-    errno.ENOMEM,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOSPC,
-    errno.EDQUOT,
-}
 _SCHEMAS: dict[Kind, str] = {"text": "Keyword", "integer": "Integer", "truth": "Integer", "number": "Float"}
 
 
@@ -48,19 +53,15 @@ class EdgeIndex:
     """A finished build directory, to read. The library holds the GIL in every call, so threads may share it.
 
     Raises:
-        DamagedBuildError: It is damaged.
+        DamagedBuildError: It is damaged. Opening does not look at every byte: reading may tell, too.
         SearchError: The system refuses to open it: too little memory, too many files, no permission.
     """
 
     def __init__(self, directory: Path) -> None:
-        qe = _edge()
-        try:
-            self._shard = qe.EdgeShard.load(str(directory))
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # the library's panics are no Exceptions
-            raise _unopened(error, directory) from error
-        self._qe = qe
+        self._directory = directory
+        self._qe = _edge()
+        with _told(directory, "opened", BUILD_ANEW):
+            self._shard = self._qe.EdgeShard.load(str(directory))
 
     def query(
         self,
@@ -81,7 +82,7 @@ class EdgeIndex:
             with_vector=with_vectors,
         )
         hits = []
-        for point in self._shard.query(request):
+        for point in self._ask("query", request):
             payload = point.payload  # the library makes a new dictionary at each access
             found = Hit(point.id, point.score, payload[MEDIA_ID], payload.get(INDEX), payload[SHARD])
             if with_vectors:
@@ -90,7 +91,7 @@ class EdgeIndex:
         return hits
 
     def vectors(self, ids: Sequence[UUID]) -> dict[UUID, npt.NDArray[np.float32]]:
-        records = self._shard.retrieve(list(ids), with_payload=False, with_vector=True)
+        records = self._ask("retrieve", list(ids), with_payload=False, with_vector=True)
         return {record.id: np.asarray(record.vector, np.float32) for record in records}
 
     def scroll(self, *, shard: str | None = None) -> Iterator[Stored]:
@@ -100,15 +101,15 @@ class EdgeIndex:
             yield Stored(record.id, payload[SHARD], payload[ROW_HASH])
 
     def count(self, condition: Condition | None = None) -> int:
-        return int(self._shard.count(self._qe.CountRequest(exact=True, filter=edge_filter(condition))))
+        return int(self._ask("count", self._qe.CountRequest(exact=True, filter=edge_filter(condition))))
 
     def estimate(self, condition: Condition) -> int:
-        return int(self._shard.count(self._qe.CountRequest(exact=False, filter=edge_filter(condition))))
+        return int(self._ask("count", self._qe.CountRequest(exact=False, filter=edge_filter(condition))))
 
     def facet(self, key: str, *, limit: int, condition: Condition | None = None) -> dict[Any, int]:
         chosen = edge_filter(condition)
-        if key in self._shard.info().payload_schema:
-            found = self._shard.facet(self._qe.FacetRequest(key, limit=limit, exact=True, filter=chosen)).hits
+        if key in self._ask("info").payload_schema:
+            found = self._ask("facet", self._qe.FacetRequest(key, limit=limit, exact=True, filter=chosen)).hits
             return {hit.value: hit.count for hit in found}
         found = Counter(record.payload.get(key) for record in self._records(chosen))
         found.pop(None, None)
@@ -117,13 +118,18 @@ class EdgeIndex:
     def close(self) -> None:
         self._shard.close()
 
+    def _ask(self, method: str, /, *arguments: Any, **options: Any) -> Any:
+        """One call of the library."""
+        with _told(self._directory, "read", _FIND_DAMAGE):
+            return getattr(self._shard, method)(*arguments, **options)
+
     def _records(self, chosen: Any) -> Iterator[Any]:
         offset = None
         while True:
             request = self._qe.ScrollRequest(
                 offset=offset, limit=_PAGE, filter=chosen, with_payload=True, with_vector=False
             )
-            records, offset = self._shard.scroll(request)
+            records, offset = self._ask("scroll", request)
             yield from records
             if offset is None:
                 return
@@ -179,18 +185,24 @@ class EdgeWriter:
         self._shard.flush()
 
 
-def _unopened(error: BaseException, directory: Path) -> SearchError:
-    """The error for a build that the library did not open."""
+@contextmanager
+def _told(directory: Path, what: str, mend: str) -> Iterator[None]:
+    """Let the library's errors within the block say of which build they are, and what mends it."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library's panics are no Exceptions
+        raise _failure(error, directory, what, mend) from error
+
+
+def _failure(error: BaseException, directory: Path, what: str, mend: str) -> SearchError:
     number = error.errno if isinstance(error, OSError) else errno.ENOMEM if isinstance(error, MemoryError) else None
     if number is None and (told := _OS_ERROR.findall(str(error))):
         number = int(told[-1])
-    if number in _REFUSED:
-        return SearchError(
-            f"the system refuses to open the index build: {os.strerror(number)}",
-            where=str(directory),
-            mend="let this process have more memory or open files, or read and write here; then try again",
-        )
-    return DamagedBuildError(f"the index build cannot be opened: {error}", where=str(directory))
+    if number in REFUSED:
+        return refused(os.strerror(number), where=str(directory))
+    return DamagedBuildError(f"the index build cannot be {what}: {error}", where=str(directory), mend=mend)
 
 
 def edge_filter(condition: Condition | None) -> Any:

@@ -6,7 +6,6 @@ kept. `edge_transfer.py` sends and fetches them.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import re
@@ -14,11 +13,12 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mmfs.errors import StoreError
 from mmfs.search.extents import Extents, written_sha256
 from mmfs.search.port import DamagedBuildError
+from mmfs.search.refused import REFUSED
 from mmfs.store.objects import checked_name
 
 #: Files whose bytes are compared at once.
@@ -92,7 +92,11 @@ class Bundle:
         return dict(ends)
 
     def is_whole(self, directory: Path, *, deep: bool) -> bool:
-        """Whether every file is there with its size; deep: and with the bytes that were sent."""
+        """Whether every file is there with its size; deep: and with the bytes that were sent.
+
+        Raises:
+            OSError: The system refuses to tell.
+        """
         if not all(_is_there(directory, file) for file in self.files):
             return False
         if not deep:
@@ -104,8 +108,8 @@ class Bundle:
 def _is_there(directory: Path, file: BundledFile) -> bool:
     try:
         return (directory / file.path).stat().st_size == file.size_bytes
-    except FileNotFoundError:
-        return False
+    except OSError as error:
+        return _is_lost(error)
 
 
 def _is_same(directory: Path, file: BundledFile) -> bool:
@@ -114,9 +118,14 @@ def _is_same(directory: Path, file: BundledFile) -> bool:
     except EOFError:
         return False
     except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.EIO):
-            raise
-        return False  # the disk lost it
+        return _is_lost(error)
+
+
+def _is_lost(error: OSError) -> Literal[False]:
+    """False, for a file that the disk lost. Raises the error where the system refuses to tell."""
+    if error.errno in REFUSED:
+        raise error
+    return False
 
 
 def _digest(document: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from mmfs.search.edge_copy import copy_build
 from mmfs.search.edge_process import LOG, EdgeProcess
 from mmfs.search.pointer import next_pointer, parse_pointer
 from mmfs.search.port import BuildStats, Index, IndexBuild, Published, SpaceSpec, no_previous
+from mmfs.search.refused import refusals
 from mmfs.store.objects import Objects
 
 _DATA = "edge"
@@ -43,7 +44,8 @@ class EdgeEngine:
         shutil.rmtree(directory, ignore_errors=True)  # left by a builder that died
         directory.parent.mkdir(parents=True, exist_ok=True)
         if base is not None:
-            copy_build(self._directory(space.name, base), directory)
+            with refusals(str(directory)):
+                copy_build(self._directory(space.name, base), directory)
         return _EdgeBuild(self, space, build_id, directory, fresh=base is None)
 
     def open(self, space: SpaceSpec, build_id: str) -> Index:
@@ -52,9 +54,9 @@ class EdgeEngine:
     def check(self, space: SpaceSpec, build_id: str, *, deep: bool) -> None:
         """Opening a build of this disk tells; of its bytes, the engine keeps no checksums."""
 
-    def publish(self, space: str, build_id: str) -> None:
-        """Let another build answer."""
-        self._objects.put(_pointer(space), next_pointer(self._pointer(space), build_id))
+    def publish(self, space: str, build_id: str, *, mends: bool = False) -> None:
+        """Let another build answer; ``mends``: the one that answers is damaged."""
+        self._objects.put(_pointer(space), next_pointer(self._pointer(space), build_id, mends=mends))
 
     def rollback(self, space: str) -> str:
         now = self.published(space)
@@ -104,9 +106,9 @@ class _EdgeBuild:
     def finish(self, probes: pa.RecordBatch | None = None, *, touched: Sequence[str] | None = None) -> BuildStats:
         return self._process.finish(probes, touched)
 
-    def publish(self) -> None:
+    def publish(self, *, mends: bool = False) -> None:
         self._is_asked = True  # an interruption may come after the pointer was written
-        self._engine.publish(self._space.name, self._build_id)
+        self._engine.publish(self._space.name, self._build_id, mends=mends)
 
     def abandon(self) -> None:
         self._process.kill()

@@ -31,13 +31,17 @@ def parse_pointer(raw: bytes | None, *, where: str) -> Published:
     return found
 
 
-def next_pointer(raw: bytes | None, build_id: str) -> bytes:
-    """The document that lets another build answer after this one. A damaged one names nothing, and is written over."""
+def next_pointer(raw: bytes | None, build_id: str, *, mends: bool = False) -> bytes:
+    """The document that lets another build answer after this one. A damaged one names nothing, and is written over.
+
+    Args:
+        mends: The build that answers is damaged (see `Published.followed_by`).
+    """
     try:
         now = parse_pointer(raw, where="current.json")
     except DamagedBuildError:
         now = Published()
-    return json.dumps(asdict(now.followed_by(build_id))).encode()
+    return json.dumps(asdict(now.followed_by(build_id, mends=mends))).encode()
 
 
 def read_published(engine: Engine, space: str, read: Callable[[Published], Read]) -> Read:

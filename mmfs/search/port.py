@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mmfs.errors import SearchError
+from mmfs.errors import IntegrityError, MissingObjectError, SearchError
 from mmfs.schemas import Grain
 from mmfs.search.conditions import Condition
 
@@ -38,6 +38,10 @@ class DamagedBuildError(SearchError):
 
     def __init__(self, what: str, *, where: str, mend: str = BUILD_ANEW) -> None:
         super().__init__(what, where=where, mend=mend)
+
+
+#: What reading a finished build raises where some of it is gone or damaged.
+DAMAGED = (DamagedBuildError, MissingObjectError, IntegrityError)
 
 
 @dataclass(frozen=True)
@@ -193,8 +197,12 @@ class IndexBuild(Protocol):
             touched: Shards that were written to since the base; the points of others may be counted only. None: all.
         """
 
-    def publish(self) -> None:
-        """Make the finished build the one that answers, in one step."""
+    def publish(self, *, mends: bool = False) -> None:
+        """Make the finished build the one that answers, in one step.
+
+        Args:
+            mends: The build that answered until now is damaged, and none to go back to.
+        """
 
     def abandon(self) -> None:
         """Drop the build. After a call of `publish`, only if that was refused for certain: else readers may have it."""
@@ -207,9 +215,14 @@ class Published:
     current: str | None = None
     previous: str | None = None
 
-    def followed_by(self, build_id: str) -> Published:
-        """What is published once another build answers; the one that answers stays the one before itself."""
-        return Published(build_id, self.previous if self.current == build_id else self.current)
+    def followed_by(self, build_id: str, *, mends: bool = False) -> Published:
+        """What is published once another build answers.
+
+        Args:
+            build_id: The other build. Where it is the one that answers, the one before it stays.
+            mends: The one that answers is damaged: the one before it stays, so that nobody goes back to the damage.
+        """
+        return Published(build_id, self.previous if mends or self.current == build_id else self.current)
 
 
 def no_previous(space: str, now: Published) -> SearchError:

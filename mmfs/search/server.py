@@ -132,11 +132,11 @@ class ServerEngine:
     def check(self, space: SpaceSpec, build_id: str, *, deep: bool) -> None:
         """An alias goes with its collection: what is published is there. Its bytes are the server's own."""
 
-    def publish(self, space: str, build_id: str) -> None:
-        """Let another build answer."""
+    def publish(self, space: str, build_id: str, *, mends: bool = False) -> None:
+        """Let another build answer; ``mends``: the one that answers is damaged."""
         models = client_package().models
         now = self.published(space)
-        before = now.followed_by(build_id).previous
+        before = now.followed_by(build_id, mends=mends).previous
         current_alias, previous_alias = self._aliases(space)
         operations: list[Any] = []
         for alias, old, new in ((current_alias, now.current, build_id), (previous_alias, now.previous, before)):
@@ -291,9 +291,9 @@ class _ServerBuild:
         # Every point went over the wire, those of the base too, so all of them are read back.
         return inspect_build(ServerIndex(self._engine, self._collection), probes)
 
-    def publish(self) -> None:
+    def publish(self, *, mends: bool = False) -> None:
         self._is_asked = True  # a reply may be lost
-        self._engine.publish(self._space.name, self._build_id)
+        self._engine.publish(self._space.name, self._build_id, mends=mends)
 
     def abandon(self) -> None:
         if not self._is_asked:

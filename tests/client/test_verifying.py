@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sys
 from pathlib import Path
@@ -12,9 +14,10 @@ from obstore.store import MemoryStore
 
 from mmfs.client.verifying import verify_store
 from mmfs.errors import SearchError
-from mmfs.search import Searcher, SearchQuery, build_index, engines
+from mmfs.search import Searcher, SearchQuery, build_index, edge_bundle, engines
 from mmfs.search.bucket_engine import BucketEdgeEngine
 from mmfs.search.edge_engine import EdgeEngine
+from mmfs.search.port import DamagedBuildError
 from mmfs.settings import Settings
 from mmfs.store import Store
 from tests.search.engines import bucket
@@ -132,6 +135,22 @@ def test_vectors_that_changed_on_the_disk_are_seen_by_a_deep_look_and_mended_as_
     assert verify_store(store, deep=True, index=True).problems == []
 
 
+def test_points_that_cannot_be_read_any_more_are_one_problem_and_mended_as_it_says(tmp_path: Path) -> None:
+    """The library reads some of them in threads, and panics."""
+    store = own(tmp_path)
+    build_index(store, TABLE, SHARDS[:2])
+    [payloads] = (tmp_path / "store" / "index").rglob("payload_storage/page_0.dat")
+    flip(payloads)
+    with pytest.raises(DamagedBuildError, match=r"the index build cannot be read: .*run `mmfs verify --deep`"):
+        Searcher(store).search(SearchQuery(text="red", space=TABLE, k=12), ColourEmbeddings())
+    [problem] = verify_store(store, deep=True, index=True).problems
+    assert build_index(store, TABLE, SHARDS[:2])[SHARDS[0]].computed == 0, "its points are there, and counted"
+    [name] = re.findall(r"cannot be compared: .*; delete (\S+) of the store, then run `mmfs materialize", problem)
+    store.objects.delete(name)
+    assert build_index(store, TABLE, SHARDS[:1])[SHARDS[0]].indexed_rows == 12
+    assert verify_store(store, deep=True, index=True).problems == []
+
+
 def test_bytes_that_changed_in_a_bucket_are_seen_by_a_deep_look_and_mended_as_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,3 +171,24 @@ def test_bytes_that_changed_in_a_bucket_are_seen_by_a_deep_look_and_mended_as_it
     assert len(hits) == 3, "sound copies go on answering"
     build_index(store, TABLE, SHARDS[:1], engine=engine)
     assert verify_store(store, deep=True, index=True).problems == []
+
+
+def test_a_copy_that_cannot_be_read_is_one_problem_and_the_rest_of_the_report_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = own(tmp_path)
+    engine = BucketEdgeEngine(bucket(MemoryStore()), tmp_path / "cache")
+    monkeypatch.setattr(engines, "engine_of", lambda _: engine)
+    build_index(store, TABLE, SHARDS[:2], engine=engine)
+    [pack] = [info.path for info in store.objects.list("packs") if f"/{SHARDS[0]}/" in info.path]
+    store.objects.delete(pack)
+
+    def refuses(path: Path, _: object) -> str:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+    monkeypatch.setattr(edge_bundle, "written_sha256", refuses)
+    problems = verify_store(store, deep=True, index=True).problems
+    assert any(pack in problem for problem in problems)
+    [problem] = [problem for problem in problems if problem.startswith(f"the index {TABLE}-")]
+    assert "cannot be compared: the system refuses to open or copy the index build: Too many open files" in problem
+    assert problem.endswith("then try again")

@@ -330,10 +330,10 @@ def test_a_build_begins_with_what_the_disk_lost_and_lets_go_of_what_it_cannot_co
     build.abandon()
 
     def full(*_: object) -> None:
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "no space left on device")
 
     monkeypatch.setattr(bucket_engine, "copy_build", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(SearchError, match=r"refuses to open or copy .*no space left on device.*more memory"):
         engine.begin(SPACE, "3", base="1")
     [directory] = tmp_path.glob("*/*/1")
     lock = _lock(directory, fcntl.LOCK_EX, waits=False)

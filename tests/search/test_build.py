@@ -162,8 +162,8 @@ def test_an_interruption_while_publishing_leaves_the_build_that_the_pointer_may_
     build.finish()
     publish = made.publish
 
-    def interrupted(space: str, build_id: str) -> None:
-        publish(space, build_id)
+    def interrupted(space: str, build_id: str, **how: bool) -> None:
+        publish(space, build_id, **how)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(made, "publish", interrupted)

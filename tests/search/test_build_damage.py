@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,16 +11,18 @@ import pytest
 from obstore.store import MemoryStore
 
 from mmfs.errors import IntegrityError, SearchError
-from mmfs.search import Hits, build, build_index
+from mmfs.search import Hits, SearchQuery, build, build_index, search
 from mmfs.search.bucket_engine import BucketEdgeEngine
 from mmfs.search.checks import index_differences
 from mmfs.search.edge_engine import EdgeEngine
+from mmfs.search.engines import engine_of
 from mmfs.search.manifest import manifest_path, read_manifest, read_points_file, spaces_of
 from mmfs.search.port import DamagedBuildError, Engine, Published
+from mmfs.search.spaces_open import OpenSpaces
 from mmfs.store import Store
 from mmfs.store.faults import arm
 from tests.search.engines import bucket, engine
-from tests.search.world import OtherEmbeddings, media, write_shard
+from tests.search.world import ColourEmbeddings, OtherEmbeddings, media, write_shard
 
 Ask = Callable[..., Hits]
 TABLE = "colour_embeddings"
@@ -92,6 +95,85 @@ def test_a_damaged_pointer_of_one_model_keeps_no_other_from_answering(fresh: Sto
         ask(fresh, "red", encoder=OtherEmbeddings())
 
 
+def other_model(store: Store, shards: list[str]) -> tuple[str, str]:
+    """Let another model compute these shards, and index them; names of the spaces of the first model and of this."""
+    build_index(store, TABLE, SHARDS)
+    before = space_of(store)
+    for number, shard in enumerate(shards):
+        write_shard(store, shard, [media(10 * number, "red"), media(10 * number + 1, "green")], model=OtherEmbeddings())
+    build_index(store, TABLE, shards)
+    [after] = set(spaces_of(store.objects, TABLE)) - {before}
+    return before, after
+
+
+def any_model(store: Store) -> str:
+    """Name of the space that answers where any model will do."""
+    opened = OpenSpaces(store, engine_of(store)).get(TABLE, fingerprint=None, model=None)
+    opened.index.close()
+    return opened.manifest.space.name
+
+
+def damage(store: Store, space: str, part: str) -> None:
+    build_id = engine_of(store).published(space).current
+    assert build_id is not None
+    store.objects.put(f"index/{space}/current.json" if part == "pointer" else manifest_path(space, build_id), b"{")
+
+
+@pytest.mark.parametrize("part", ["pointer", "description"])
+def test_damage_of_a_model_that_computed_no_row_any_more_keeps_nothing_from_answering(part: str, fresh: Store) -> None:
+    outdated, used = other_model(fresh, SHARDS)
+    damage(fresh, outdated, part)
+    assert any_model(fresh) == used
+    neighbours = SearchQuery(like=(f"{0:032x}:0",), space=TABLE, k=3)
+    assert len(search(fresh, neighbours, ColourEmbeddings())) == 3
+    with pytest.raises(SearchError, match=rf"was built with .*\({used[-12:]}\), but queries .*materialize {TABLE}"):
+        search(fresh, SearchQuery(text="red", space=TABLE), ColourEmbeddings())
+
+
+@pytest.mark.parametrize("part", ["pointer", "description"])
+def test_damage_of_a_model_in_use_is_told_and_mended_as_it_says(part: str, fresh: Store) -> None:
+    older, newer = other_model(fresh, ["000001"])
+    damage(fresh, older if part == "pointer" else newer, part)
+    with pytest.raises(DamagedBuildError, match=r"run `mmfs materialize qdrant_index --all`"):
+        any_model(fresh)
+    build_index(fresh, TABLE, SHARDS)
+    assert any_model(fresh) in (older, newer)
+
+
+def test_where_only_damage_of_outdated_models_is_left_the_index_is_to_be_materialized(fresh: Store) -> None:
+    build_index(fresh, TABLE, SHARDS)
+    damage(fresh, space_of(fresh), "pointer")
+    for shard in SHARDS:
+        write_shard(fresh, shard, [media(int(shard), "red")], model=OtherEmbeddings())
+    with pytest.raises(SearchError, match="there is no index of colour_embeddings yet; materialize qdrant_index"):
+        any_model(fresh)
+
+
+def test_a_model_whose_description_is_damaged_is_named_by_its_fingerprint(fresh: Store) -> None:
+    build_index(fresh, TABLE, SHARDS)
+    damage(fresh, space_of(fresh), "description")
+    with pytest.raises(SearchError, match=rf"with a model whose name is lost \({space_of(fresh)[-12:]}\), but queries"):
+        search(fresh, SearchQuery(text="red", space=TABLE), OtherEmbeddings())
+
+
+@pytest.mark.parametrize("name", ["edge", "bucket", "memory"])
+def test_a_damaged_build_is_replaced_and_nobody_can_go_back_to_it(name: str, fresh: Store, tmp_path: Path) -> None:
+    made = EdgeEngine(fresh.objects) if name == "edge" else engine(name, tmp_path)
+    builds = []
+    for number in (12, 13):
+        changed(fresh, number)
+        builds.append(build_index(fresh, TABLE, SHARDS, engine=made)["000001"].build_id)
+    fresh.objects.delete(manifest_path(space_of(fresh), builds[1]))
+    builds.append(build_index(fresh, TABLE, SHARDS, engine=made)["000001"].build_id)
+    assert made.published(space_of(fresh)) == Published(builds[2], builds[0])
+    assert made.builds(space_of(fresh)) == [builds[0], builds[2]]
+    assert made.rollback(space_of(fresh)) == builds[0]
+    with contextlib.closing(
+        made.open(read_manifest(fresh.objects, space_of(fresh), builds[0]).space, builds[0])
+    ) as back:
+        assert back.count() == 23
+
+
 @pytest.mark.parametrize("part", range(8))
 def test_a_flipped_bit_in_a_file_of_points_is_seen_and_the_changed_shard_is_built_anew(
     part: int, fresh: Store, tmp_path: Path
@@ -149,19 +231,37 @@ def test_a_build_that_was_replaced_while_it_was_looked_at_is_not_taken_for_damag
     assert index_differences(fresh, TABLE, "000001", engine=Late(fresh.objects)) == []
 
 
-def test_a_base_that_cannot_be_carried_over_is_built_anew(fresh: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_base_that_cannot_be_carried_over_is_told_and_built_anew(
+    fresh: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     build_index(fresh, TABLE, SHARDS)
     changed(fresh, 12)
     begin = EdgeEngine.begin
 
     def damaged(self, space, build_id, *, base):  # type: ignore[no-untyped-def]
         if base is not None:
-            raise IntegrityError("bytes are lost", mend="build anew")
+            raise IntegrityError("bytes are lost", where="a file", mend="build anew")
         return begin(self, space, build_id, base=base)
 
     monkeypatch.setattr(EdgeEngine, "begin", damaged)
-    assert build_index(fresh, TABLE, ["000001"])["000001"].indexed_rows == 23
+    report = build_index(fresh, TABLE, ["000001"])["000001"]
+    assert report.indexed_rows == 23
     assert differences(fresh, EdgeEngine(fresh.objects)) == []
+    assert EdgeEngine(fresh.objects).published(space_of(fresh)) == Published(report.build_id, None)
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == f"the index {space_of(fresh)} is built anew from its tables: bytes are lost [a file]"
+
+
+def test_a_build_that_is_gone_is_told_before_another_is_made(fresh: Store, caplog: pytest.LogCaptureFixture) -> None:
+    build_id = build_index(fresh, TABLE, SHARDS)["000000"].build_id
+    path = manifest_path(space_of(fresh), build_id)
+    fresh.objects.delete(path)
+    build_index(fresh, TABLE, SHARDS)
+    [record] = caplog.records
+    assert record.getMessage().endswith(f"the description of build {build_id} is gone [{path}]")
+    build_index(fresh, TABLE, SHARDS)
+    assert len(caplog.records) == 1, "nothing is damaged any more"
 
 
 def test_a_build_that_is_given_up_leaves_no_description(fresh: Store, tmp_path: Path) -> None:

@@ -14,19 +14,22 @@ import pytest
 from obstore.store import MemoryStore
 
 from mmfs.errors import SearchError
+from mmfs.search import edge_engine
 from mmfs.search.bucket_engine import BucketEdgeEngine
 from mmfs.search.edge import EdgeIndex
+from mmfs.search.edge_engine import EdgeEngine
 from mmfs.search.port import DamagedBuildError
+from mmfs.store import Objects
 from tests.search.engines import SPACE, bucket, points
 
 
 @contextmanager
-def no_more_files() -> Iterator[None]:
-    """This process may open no file, for as long as the block."""
+def no_more_files(but: int = 0) -> Iterator[None]:
+    """This process may open no file ``but`` so many at once, for as long as the block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     free = os.open(os.devnull, os.O_RDONLY)
     os.close(free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + but, hard))
     try:
         yield
     finally:
@@ -52,6 +55,31 @@ def test_a_build_that_the_system_does_not_let_open_is_not_damaged(made: tuple[Bu
     assert not isinstance(caught.value, DamagedBuildError)
     assert os.strerror(errno.EMFILE) in str(caught.value)
     assert EdgeIndex(made[1]).count() == 60
+
+
+@pytest.mark.parametrize("files", [0, 1])
+def test_a_copy_that_the_system_does_not_let_compare_is_neither_damaged_nor_dropped(
+    files: int, made: tuple[BucketEdgeEngine, Path]
+) -> None:
+    """With no file at all it cannot be held, with one it cannot be read."""
+    mark = made[1].parent / "mark"
+    mark.touch()
+    with no_more_files(but=files), pytest.raises(SearchError, match="the system refuses to open or copy") as caught:
+        made[0].check(SPACE, "1", deep=True)
+    assert not isinstance(caught.value, DamagedBuildError)
+    assert os.strerror(errno.EMFILE) in str(caught.value)
+    made[0].check(SPACE, "1", deep=True)
+    assert mark.exists()
+    mark.unlink()
+
+
+def test_a_base_that_the_disk_has_no_space_to_copy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(edge_engine, "copy_build", full)
+    with pytest.raises(SearchError, match=r"No space left on device .*disk space"):
+        EdgeEngine(Objects.open(tmp_path)).begin(SPACE, "2", base="1")
 
 
 @pytest.mark.parametrize(

@@ -159,3 +159,25 @@ def test_what_is_compared_deep_has_its_bytes_and_what_is_not_has_its_sizes(tmp_p
     assert not bundle.is_whole(tmp_path / "made", deep=True)
     (tmp_path / "made" / "b").unlink()
     assert not bundle.is_whole(tmp_path / "made", deep=False)
+
+
+@pytest.mark.parametrize("lost", [errno.ENOENT, errno.EIO, errno.ENOTDIR, errno.EISDIR])
+def test_what_the_disk_lost_is_not_whole_and_what_the_system_refuses_is_not_taken_for_lost(
+    lost: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "made", {"a": ([(0, b"word")], False)})
+    (tmp_path / "staging").mkdir()
+    bundle = send_build(bucket(MemoryStore()), "x", tmp_path / "made", tmp_path / "staging", base=None)
+    for call, deep in (("stat", False), ("open", True)):
+        for number in (lost, errno.EMFILE):
+
+            def fails(path: Path, *_: object, number: int = number) -> None:
+                raise OSError(number, os.strerror(number), str(path))
+
+            with monkeypatch.context() as patched:
+                patched.setattr(Path, call, fails)
+                if number == lost:
+                    assert not bundle.is_whole(tmp_path / "made", deep=deep)
+                    continue
+                with pytest.raises(OSError, match="Too many open files"):
+                    bundle.is_whole(tmp_path / "made", deep=deep)

@@ -36,6 +36,7 @@ def test_each_document_names_the_build_and_the_one_before_it() -> None:
         Published("2", "1"),
     ]
     assert next_pointer(second, "2") == second
+    assert parse_pointer(next_pointer(second, "3", mends=True), where="here") == Published("3", "1")
 
 
 @pytest.mark.parametrize("raw", DAMAGED)
