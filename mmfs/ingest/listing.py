@@ -94,6 +94,7 @@ class Search:
         self._describing: dict[str, None] = {}  # locations, in the order they were met
         self._looked_for_lists: set[str] = set()
         self._link_names: set[str] = set()
+        self._lists_unanswered = False
 
     def listing(self) -> Listing:
         """All of it, sorted by URI."""
@@ -161,7 +162,7 @@ class Search:
                     if number >= least:
                         count = number
                         break
-                    if was_silent:
+                    if was_silent or self._is_late():
                         raise
                     # The bucket did list it: what comes after it is not to wait for this one, round after round.
                     self.unanswered.append(str(error))
@@ -253,7 +254,7 @@ class Search:
         Args:
             listed: The bucket has just listed something: if it says nothing of these, it may of others.
         """
-        if folder is None or folder in self._looked_for_lists:
+        if folder is None or folder in self._looked_for_lists or self._lists_unanswered:
             return
         self._looked_for_lists.add(folder)
         was_silent = self.files.is_silent(folder)
@@ -263,6 +264,7 @@ class Search:
         except StoreError as error:  # who may list a prefix may not always look above it
             self.warnings.append(f"{folder}: cannot look for lists of captions: {error.what}")
             if listed and not was_silent and isinstance(error, NoAnswerError):
+                self._lists_unanswered = True  # another such wait, and no time would be left for files
                 self.unanswered.append(str(error))
                 self.files.ask_again(folder)
 

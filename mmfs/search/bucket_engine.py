@@ -159,19 +159,20 @@ class BucketEdgeEngine:
             sync_tree(directory)
 
         lost: DamagedBuildError | None = None
-        with refusals(_folder(space, build_id)):
-            for _ in range(2):
+        for _ in range(2):
+            with refusals(_folder(space, build_id)):
                 held = self._cache.hold(space, build_id, fetch)
-                try:
+            try:
+                with refusals(str(held.path)):
                     if bundle.is_whole(held.path / _DATA, deep=deep):
                         return use(held)
-                except DamagedBuildError as error:
-                    lost = error
-                except BaseException:
-                    held.release()
-                    raise
+            except DamagedBuildError as error:
+                lost = error
+            except BaseException:
                 held.release()
-                self._cache.forget(space, build_id)  # the disk lost some of it
+                raise
+            held.release()
+            self._cache.forget(space, build_id)  # the disk lost some of it
         raise lost or SearchError(
             f"build {build_id} of {space} is not whole on this machine's disk",
             where=str(held.path),

@@ -18,7 +18,7 @@ from uuid import UUID
 import numpy as np
 import pyarrow as pa
 
-from mmfs.errors import IntegrityError, MmfsError, SearchError
+from mmfs.errors import IntegrityError, MissingObjectError, MmfsError, SearchError
 from mmfs.features.feature import FeatureSpec
 from mmfs.search.acceptance import LowRecallError, check_build
 from mmfs.search.changes import Change, compare_shard
@@ -130,11 +130,19 @@ class _Builder:
     def run(self, shards: Sequence[str]) -> dict[str, IndexReport]:
         """Compare, build if anything changed, publish, clear up, record."""
         started = time.perf_counter()
+        seen: list[Published] = []
+
+        def look(now: Published) -> tuple[Published, Manifest | None, dict[str, Change]]:
+            seen.append(now)
+            return self._seen(now, shards)
+
         try:
-            published, base, changes = read_published(self.engine, self.space.name, lambda now: self._seen(now, shards))
+            published, base, changes = read_published(self.engine, self.space.name, look)
         except DAMAGED as error:
-            self._mend(error)  # the tables are its only source; where they are at fault, this says so
-            published, base, changes = self._published(), None, self._changes(shards, None)
+            published, base = self._published(), None
+            # The tables are its only source; where they are at fault, this says so.
+            self._mend(error, is_build=isinstance(error, DamagedBuildError) and seen[-1:] in ([], [published]))
+            changes = self._changes(shards, None)
         recall = None
         if base is None or any(change.touched for change in changes.values()):
             manifest, recall = self._build(base, published, changes)
@@ -158,8 +166,16 @@ class _Builder:
     def _seen(
         self, published: Published, shards: Sequence[str]
     ) -> tuple[Published, Manifest | None, dict[str, Change]]:
-        """The build that answers, where a new one can begin with it, and what differs from it."""
-        base = self._base(published)
+        """The build that answers, where a new one can begin with it, and what differs from it.
+
+        Raises:
+            DamagedBuildError: The build is damaged.
+            MissingObjectError, IntegrityError: The tables are.
+        """
+        try:
+            base = self._base(published)
+        except (MissingObjectError, IntegrityError) as error:
+            raise DamagedBuildError(error.what, where=error.where or self.space.name) from error
         return published, base, self._changes(shards, base)
 
     def _published(self) -> Published:
@@ -231,13 +247,17 @@ class _Builder:
                 pass  # many small changes have worn the graph: build it anew
             except DAMAGED as error:
                 self._check_unchanged(published)  # else the base was cleared away, and is not damaged
-                self._mend(error)
+                self._mend(error, is_build=True)
         return self._attempt(None, published, self._everything(changes))
 
-    def _mend(self, error: MmfsError) -> None:
-        """From now on take the build that answers for damaged, and say why so much is built."""
+    def _mend(self, error: MmfsError, *, is_build: bool) -> None:
+        """Say why so much is built.
+
+        Args:
+            is_build: The build that answers is damaged: nobody is to go back to it.
+        """
         log.warning("the index %s is built anew from its tables: %s [%s]", self.space.name, error.what, error.where)
-        self.mends = True
+        self.mends = self.mends or is_build
 
     def _everything(self, changes: dict[str, Change]) -> dict[str, Change]:
         """The changes of a build that begins empty: the shards asked for, and all others that were ever indexed."""

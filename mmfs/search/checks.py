@@ -14,7 +14,7 @@ from mmfs.search.inspect_build import other_vectors
 from mmfs.search.manifest import Manifest, read_manifest
 from mmfs.search.pointer import read_published
 from mmfs.search.port import INDEX, MEDIA_ID, ROW_HASH, Engine, Index, Published, SpaceSpec
-from mmfs.search.spaces import read_points, recorded_fingerprint, shard_source
+from mmfs.search.spaces import fingerprint_in, read_points, recorded_fingerprint, shard_source
 from mmfs.store.problem import Problem
 
 if TYPE_CHECKING:
@@ -43,13 +43,21 @@ def space_of(store: Store, table: str, shard: str) -> str | None:
     """Name of the space of the model that computed a shard's rows; None where there are none."""
     if table not in store.tables or not store.tables.state(table, shard).files:
         return None
-    return f"{table}-{recorded_fingerprint(store, table, shard)[:12]}"
+    return _space_name(table, recorded_fingerprint(store, table, shard))
+
+
+def _space_name(table: str, fingerprint: str) -> str:
+    return f"{table}-{fingerprint[:12]}"
 
 
 def spaces_in_use(store: Store, table: str) -> frozenset[str]:
-    """Names of the spaces of the models that computed a table's rows: those that runs build."""
-    found = (space_of(store, table, shard) for shard in store.tables.shards(table))
-    return frozenset(name for name in found if name is not None)
+    """Names of the spaces of the models that computed a table's rows: those that runs build. Reads a footer a shard.
+
+    Raises:
+        StoreError: One cannot be read.
+    """
+    found = (fingerprint_in(info) for info in store.tables.commit_infos(table).values())
+    return frozenset(_space_name(table, fingerprint) for fingerprint in found if fingerprint is not None)
 
 
 def unpublished(store: Store, table: str, shards: Iterable[str]) -> Problem:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mmfs.errors import SearchError
+from mmfs.search.port import DamagedBuildError
 
 #: Reasons that are no damage, by the system's numbers.
 REFUSED = frozenset(
@@ -41,8 +42,12 @@ def refusals(where: str) -> Iterator[None]:
 
     Raises:
         SearchError: The system refuses something.
+        DamagedBuildError: The disk lost something.
     """
     try:
         yield
     except OSError as error:
-        raise refused(error.strerror or str(error), where=str(error.filename or where)) from error
+        place, reason = str(error.filename or where), error.strerror or str(error)
+        if error.errno in REFUSED:
+            raise refused(reason, where=place) from error
+        raise DamagedBuildError(f"a file of the build cannot be read: {reason}", where=place) from error

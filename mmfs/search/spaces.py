@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -98,15 +99,22 @@ def recorded_fingerprint(store: Store, table: str, shard: str) -> str:
     Raises:
         SearchError: The commit says nothing of it.
     """
-    info = store.tables.commit_info(table, shard)
+    found = fingerprint_in(store.tables.commit_info(table, shard))
+    if found is None:
+        raise SearchError(
+            f"shard {shard} of {table} does not say which model computed it", mend=f"materialize {table} again"
+        )
+    return found
+
+
+def fingerprint_in(info: Mapping[str, str]) -> str | None:
+    """Static fingerprint of the feature that computed a shard's rows; None where its commit says nothing of it."""
     try:
         return FingerprintParts(
             **{part: info[f"fingerprint.{part}"] for part in FingerprintParts.__annotations__}
         ).digest
-    except KeyError as error:
-        raise SearchError(
-            f"shard {shard} of {table} does not say which model computed it", mend=f"materialize {table} again"
-        ) from error
+    except KeyError:
+        return None
 
 
 def model_of(store: Store, table: str, shard: str) -> str:

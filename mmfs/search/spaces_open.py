@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from mmfs.errors import SearchError
+from mmfs.errors import SearchError, StoreError
 from mmfs.search.checks import spaces_in_use
 from mmfs.search.manifest import Manifest, manifest_mark, read_manifest, spaces_of
 from mmfs.search.pointer import read_published
@@ -83,10 +83,13 @@ class OpenSpaces:
         """What ``read`` finds; None where it finds damage in the space of a model that computed no row of the table."""
         try:
             return read()
-        except DAMAGED:
-            if name in self._in_use(table):
-                raise
-            return None
+        except DAMAGED as damage:
+            try:
+                if name not in self._in_use(table):
+                    return None
+            except StoreError:
+                pass  # of what, nobody can tell
+            raise damage
 
     def _in_use(self, table: str) -> frozenset[str]:
         """Spaces of the models that computed a table's rows. Reads a footer a shard, once a version of the table."""

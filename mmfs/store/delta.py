@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from bisect import bisect_left
@@ -82,10 +83,12 @@ class _Shared:
 
     Attributes:
         looked_s: Moment of `time.monotonic` before the library looked at the whole log.
+        process: The process that opened it. The library says so where another one uses it.
     """
 
     handle: DeltaTable
     looked_s: float
+    process: int = field(default_factory=os.getpid)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -238,16 +241,20 @@ class DeltaLog:
     def _bring_up_to_date(self, name: str, shared: _Shared) -> None:
         """Let a handle show the newest version.
 
-        The library asks for the last checkpoint and lists the log. Most often nothing was committed, and one request
-        for the next entry says so.
+        The library asks for the last checkpoint and lists the log. Most often nothing was committed, and of a bucket
+        one request for the next entry says so. (A shared directory may say for a minute that a new file is not there.)
         """
         now_s = time.monotonic()
-        following = f"{name}/_delta_log/{shared.handle.version() + 1:020}.json"
+        may_ask = not self._objects.is_local and shared.process == os.getpid()
         with delta_errors(name):
-            if now_s - shared.looked_s < _ENTRY_STAYS_S and not self._objects.exists(following):
+            if may_ask and now_s - shared.looked_s < _ENTRY_STAYS_S and not self._has_entry(name, shared):
                 return
             shared.handle.update_incremental()
             shared.looked_s = now_s
+
+    def _has_entry(self, name: str, shared: _Shared) -> bool:
+        """Whether the log goes on behind the version that a handle shows."""
+        return self._objects.exists(f"{name}/_delta_log/{shared.handle.version() + 1:020}.json")
 
     def _remember(self, name: str, handle: DeltaTable) -> Snapshot:
         with delta_errors(name):

@@ -87,14 +87,18 @@ class DeadlineObjects(RemoteObjects):
                 return is_same(last, object_info(await obstore.head_async(self._store, last.path)))
             return False
 
+        is_wrong = is_odd_position(after)
+
         async def first() -> list[ObjectInfo]:
+            nonlocal is_wrong
             until_s = time.monotonic() + self._request_s
-            if not is_odd_position(after):
+            if not is_wrong:
                 with suppress(InvalidPathError):
                     seen = await listed()
                     page = seen[:most]
                     if keeps or (is_in_order(seen, after) and (len(page) < most or await is_as_listed(page[-1]))):
                         return page
+                is_wrong = True  # the next try has all its time for the exact list
             return await asyncio.wrap_future(apart(partial(self._exact.page, folder, after, most, until_s=until_s)))
 
         return self._finish("", first)[0]

@@ -32,6 +32,8 @@ T = TypeVar("T")
 _NO_KEYS = {"access_key_id": "none", "secret_access_key": "none"}
 #: Four times what the longest thousand names take; what is longer is no list.
 _MOST_BYTES = 16 << 20
+#: A bucket may cut a page into parts, and give some without a name; this many of them are no page.
+_MOST_PARTS = 1000
 _ON = {"1", "true", "on", "yes", "y"}
 #: Bytes that no XML has. Some servers repeat what they were asked for as it is.
 _NO_XML = bytes({*range(32)} - {*b"\t\n\r"})
@@ -94,13 +96,14 @@ class ExactList:
         """One answer after the other, since a bucket may give less at once than it was asked for."""
         # Without the encoding, control characters would make the answer no XML.
         query = {"list-type": "2", "encoding-type": "url", "max-keys": str(most)} | query
-        while True:
+        for _ in range(_MOST_PARTS):
             part = self._answer(urlencode(query, quote_via=quote), until_s)
             yield part
             token = _text(part, "NextContinuationToken")
             if _text(part, "IsTruncated") != "true" or not token:
                 return
             query["continuation-token"] = token
+        raise OSError(f"Error performing GET {self._address}?list-type=2 - the list does not end")
 
     def _answer(self, query: str, until_s: float) -> ElementTree.Element:
         asked = f"Error performing GET {self._address}?list-type=2"  # nothing secret is in it

@@ -126,6 +126,19 @@ def test_a_folders_list_that_never_answers_keeps_back_no_file(server: S3Server, 
     assert {"a.mp4", "b.mp4", "c.mp4", "local.jpg"} <= set(found)
 
 
+def test_lists_of_many_folders_that_never_answer_are_waited_for_once_a_page(
+    server: S3Server, stalled: str, local: Path
+) -> None:
+    for name in ("a.mp4", "x/b.mp4", "x/y/c.mp4", "x/y/c.txt"):
+        Objects.open(stalled).put(f"deep/down/{name}", b"a text")
+    pages = []
+    for _ in range(4):
+        server.break_reads(1.0, "stall", only="captions")  # in all folders, there or not
+        pages.append(look(f"{stalled}/deep/down", local, most=1, cursor=pages[-1].cursor if pages else None))
+    assert {name for page in pages for name in names(page)} >= {"a.mp4", "b.mp4", "c.mp4"}
+    assert max(len(page.failures) for page in pages) == 1
+
+
 def test_a_page_that_begins_to_wait_at_its_end_still_ends_in_time(server: S3Server, stalled: str, local: Path) -> None:
     server.break_reads(1.0, "stall", only="/stalled")
     began_s = time.monotonic()

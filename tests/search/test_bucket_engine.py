@@ -329,6 +329,18 @@ def test_a_build_begins_with_what_the_disk_lost_and_lets_go_of_what_it_cannot_co
     assert build._process.finish(None, None).shards["000000"].rows == 62  # type: ignore[attr-defined]
     build.abandon()
 
+    with monkeypatch.context() as patch:
+        reasons = iter([OSError(errno.EIO, "Input/output error")])
+        copy = bucket_engine.copy_build
+
+        def lost_at_first(*arguments: Path) -> None:
+            for reason in reasons:
+                raise reason
+            copy(*arguments)
+
+        patch.setattr(bucket_engine, "copy_build", lost_at_first)
+        engine.begin(SPACE, "2", base="1").abandon()  # from what was fetched again
+
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")
 

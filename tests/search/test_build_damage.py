@@ -6,11 +6,12 @@ import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from obstore.store import MemoryStore
 
-from mmfs.errors import IntegrityError, SearchError
+from mmfs.errors import IntegrityError, MissingObjectError, SearchError
 from mmfs.search import Hits, SearchQuery, build, build_index, search
 from mmfs.search.bucket_engine import BucketEdgeEngine
 from mmfs.search.checks import index_differences
@@ -140,6 +141,20 @@ def test_damage_of_a_model_in_use_is_told_and_mended_as_it_says(part: str, fresh
     assert any_model(fresh) in (older, newer)
 
 
+def test_damage_is_told_where_nobody_can_tell_which_models_are_in_use(
+    fresh: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outdated, _ = other_model(fresh, SHARDS)
+    damage(fresh, outdated, "pointer")
+
+    def damaged(*_: object) -> None:
+        raise IntegrityError("a footer is damaged", mend="run `mmfs verify --deep`")
+
+    monkeypatch.setattr(type(fresh.tables), "commit_infos", damaged)
+    with pytest.raises(DamagedBuildError, match="the pointer to the build that answers is damaged"):
+        any_model(fresh)
+
+
 def test_where_only_damage_of_outdated_models_is_left_the_index_is_to_be_materialized(fresh: Store) -> None:
     build_index(fresh, TABLE, SHARDS)
     damage(fresh, space_of(fresh), "pointer")
@@ -172,6 +187,24 @@ def test_a_damaged_build_is_replaced_and_nobody_can_go_back_to_it(name: str, fre
         made.open(read_manifest(fresh.objects, space_of(fresh), builds[0]).space, builds[0])
     ) as back:
         assert back.count() == 23
+
+
+def test_a_table_that_could_not_be_read_for_once_leaves_the_build_to_go_back_to(
+    fresh: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = engine("memory", tmp_path)
+    first = build_index(fresh, TABLE, SHARDS, engine=made)["000001"].build_id
+    changed(fresh, 12)
+    shard_source, asked = build.shard_source, iter([True])
+
+    def gone_at_first(*arguments: Any) -> Any:
+        if next(asked, False):
+            raise MissingObjectError("a file was vacuumed", mend="read it again")
+        return shard_source(*arguments)
+
+    monkeypatch.setattr(build, "shard_source", gone_at_first)
+    second = build_index(fresh, TABLE, SHARDS, engine=made)["000001"].build_id
+    assert made.published(space_of(fresh)) == Published(second, first)
 
 
 @pytest.mark.parametrize("part", range(8))

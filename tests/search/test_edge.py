@@ -46,6 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[BucketEdgeEngine, Pa
     build.finish()
     build.publish()
     [directory] = folder.glob("*/*/1/edge")
+    EdgeIndex(directory).close()  # loads the library, which takes files of its own
     return engine, directory
 
 
@@ -79,6 +80,15 @@ def test_a_base_that_the_disk_has_no_space_to_copy_is_told(tmp_path: Path, monke
 
     monkeypatch.setattr(edge_engine, "copy_build", full)
     with pytest.raises(SearchError, match=r"No space left on device .*disk space"):
+        EdgeEngine(Objects.open(tmp_path)).begin(SPACE, "2", base="1")
+
+
+def test_a_base_of_which_the_disk_lost_some_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(edge_engine, "copy_build", lost)
+    with pytest.raises(DamagedBuildError, match="Input/output error"):
         EdgeEngine(Objects.open(tmp_path)).begin(SPACE, "2", base="1")
 
 

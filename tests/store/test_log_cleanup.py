@@ -79,9 +79,7 @@ def test_a_table_goes_on_after_its_log_was_cleaned_here_and_in_processes_that_ha
     assert long.tables.state("raw_media", "000001").app_version == 16
 
 
-def test_a_process_that_slept_through_all_that_was_cleaned_away_finds_its_way_back(
-    long: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_slept_through_all_that_was_cleaned_away_finds_its_way_back(long: Store) -> None:
     sleeper = Store.open(long.url)
     assert sleeper.tables.version("raw_media") == 14
     sleeper.tables.state("raw_media", "000001")
@@ -90,7 +88,6 @@ def test_a_process_that_slept_through_all_that_was_cleaned_away_finds_its_way_ba
     DeltaTable(long.objects.delta_url("raw_media")).create_checkpoint()
     vacuum(long, keep_days=7, now_us=LATER_US)
     assert 15 not in log_of(long)
-    monkeypatch.setattr("mmfs.store.delta._ENTRY_STAYS_S", 0.0)  # it slept for longer
     assert sleeper.tables.shards("raw_media") == {"000001": 18}
     add_media(sleeper, "000001", range(3))
     assert Store.open(long.url).tables.shards("raw_media") == {"000001": 3}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 
 import pytest
+from deltalake import DeltaTable
 
+from mmfs.errors import StoreError
 from mmfs.schemas import BASE_TABLES
 from mmfs.store import Store
 from tests.conftest import add_media
@@ -52,6 +56,38 @@ def test_a_look_at_a_table_of_a_bucket_is_one_request_while_nobody_commits(
         server.count_anew()
         assert other.tables.shards("raw_media") == {"000000": 2, "000001": 1}
         assert server.counts().others == {f"HEAD {entry.format(3)}": 1}
+
+
+def test_a_look_at_a_table_of_a_bucket_passes_over_what_was_cleaned_away(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with s3_server() as server:
+        server.use(monkeypatch)
+        bucket = Store.open(f"{server.make_bucket('cleaned')}/store", settings=store.settings)
+        sleeper = Store.open(bucket.url, settings=store.settings)
+        assert sleeper.tables.version("raw_media") == 0
+        for count in range(1, 4):
+            add_media(bucket, "000000", range(count))
+        DeltaTable(bucket.objects.delta_url("raw_media")).create_checkpoint()
+        bucket.objects.delete(f"raw_media/_delta_log/{1:020}.json")
+        monkeypatch.setattr("mmfs.store.delta._ENTRY_STAYS_S", 0.0)  # it slept for longer
+        assert sleeper.tables.shards("raw_media") == {"000000": 3}
+
+
+def test_a_forked_process_is_told_to_open_the_store_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_server() as server:
+        server.use(monkeypatch)
+        bucket = Store.open(f"{server.make_bucket('forks')}/store", settings=store.settings)
+        assert bucket.tables.version("raw_media") == 0
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)  # it would wait for threads that it does not have
+            try:
+                bucket.tables.version("raw_media")
+            except StoreError as error:
+                os._exit(7 if "do not use it across fork()" in str(error) else 1)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_rows_of_a_bucket_are_read_by_one_request_a_file_since_the_log_knows_their_sizes(
