@@ -37,7 +37,8 @@ test: $(STAMP) ## The fast tests
 	$(BIN)/python -m pytest -m "not soak and not cluster" -n 2 --dist loadfile
 
 cluster: $(STAMP) ## Tests with Ray, PostgreSQL and Dagster's own processes, and of benchmarks, on small samples
-	$(BIN)/python -m pytest -m "cluster and not soak" -n 2 --dist loadfile $(ONLY)
+	@# Three at once, since most of the time they wait for a daemon.
+	$(BIN)/python -m pytest -m "cluster and not soak" -n 3 --dist loadfile $(ONLY)
 
 soak: $(STAMP) ## The long seeded suites
 	$(BIN)/python -m pytest -m soak -n 2 --dist loadfile
