@@ -106,7 +106,7 @@ def demo(s3: S3Server, shards: int) -> dict[str, Any]:
     for request, count in (asked | counts.others).items():
         method, _, path = request.partition(" ")
         methods[method] += count
-        requests[about(path)] += count
+        requests[about(method, path)] += count
     return {
         "media_bytes": media_bytes(counts),
         "bytes": counts.bytes_of(),
@@ -123,9 +123,9 @@ def media_bytes(counts: Counts) -> int:
     return sum(size for path, size in counts.bytes_sent.items() if path.endswith((".jpg", ".mp4")))
 
 
-def about(path: str) -> str:
+def about(method: str, path: str) -> str:
     """What a request is about."""
-    if "?" in path:
+    if method == "LIST":
         return "lists"
     if path.startswith("/media/"):
         return "media"

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from mmfs.errors import IngestError, NoAnswerError, StoreError
-from mmfs.ingest.folders import Entry, Files, stat_entry
+from mmfs.ingest.folders import Entry, Files, bucket_of, stat_entry
 from mmfs.ingest.listed import Listed, Listing, distinct, merge_listed
 from mmfs.ingest.lists import is_list, read_rows, row_error
 from mmfs.ingest.locations import child_of, is_local, parent_of, scheme_of, stem_of, suffix_of, uri_of
@@ -94,7 +94,7 @@ class Search:
         self._describing: dict[str, None] = {}  # locations, in the order they were met
         self._looked_for_lists: set[str] = set()
         self._link_names: set[str] = set()
-        self._lists_unanswered = False
+        self._without_lists: set[str] = set()  # buckets
 
     def listing(self) -> Listing:
         """All of it, sorted by URI."""
@@ -112,7 +112,8 @@ class Search:
             the time was over or a bucket gave no answer.
 
         Raises:
-            NoAnswerError: The bucket of the first entry gave no answer before, and is not asked.
+            NoAnswerError: The bucket of the first entry gave no answer before, and is not asked, or there was no time
+                left to ask.
         """
         self._note_lists(parent_of(named.location), listed=True)
         looked, last = 0, ""
@@ -155,14 +156,14 @@ class Search:
             if not named.matches(child_of(folder.location, name)):
                 useful.add(name)  # nobody asked for it
             elif suffix_of(name) in MEDIA_SUFFIXES or (named.pattern and is_list(name) and entry.refused):
-                was_silent = self.files.is_silent(entry.location)
+                was_in_time = not self.files.is_silent(entry.location) and not self._is_late()
                 try:
                     useful |= {name} | self._add_file(entry, folder.location, holds)
                 except NoAnswerError as error:
                     if number >= least:
                         count = number
                         break
-                    if was_silent or self._is_late():
+                    if not was_in_time:
                         raise
                     # The bucket did list it: what comes after it is not to wait for this one, round after round.
                     self.unanswered.append(str(error))
@@ -254,9 +255,12 @@ class Search:
         Args:
             listed: The bucket has just listed something: if it says nothing of these, it may of others.
         """
-        if folder is None or folder in self._looked_for_lists or self._lists_unanswered:
+        if folder is None or folder in self._looked_for_lists:
             return
         self._looked_for_lists.add(folder)
+        if not is_local(folder) and bucket_of(folder) in self._without_lists:
+            self.warnings.append(f"{folder}: no look for lists of captions: its bucket gave no answer about others")
+            return
         was_silent = self.files.is_silent(folder)
         try:
             found = folder_lists(folder, partial(holds or self.files.exists_in, folder))
@@ -264,7 +268,7 @@ class Search:
         except StoreError as error:  # who may list a prefix may not always look above it
             self.warnings.append(f"{folder}: cannot look for lists of captions: {error.what}")
             if listed and not was_silent and isinstance(error, NoAnswerError):
-                self._lists_unanswered = True  # another such wait, and no time would be left for files
+                self._without_lists.add(bucket_of(folder))  # another such wait, and no time is left for files
                 self.unanswered.append(str(error))
                 self.files.ask_again(folder)
 

@@ -34,7 +34,7 @@ from mmfs.search.port import (
     SpaceSpec,
     no_previous,
 )
-from mmfs.search.refused import refusals
+from mmfs.search.refused import REFUSED, refused_by
 from mmfs.store.objects_remote import RemoteObjects
 
 _DATA, _LIST = "edge", "edge.json"
@@ -160,14 +160,19 @@ class BucketEdgeEngine:
 
         lost: DamagedBuildError | None = None
         for _ in range(2):
-            with refusals(_folder(space, build_id)):
-                held = self._cache.hold(space, build_id, fetch)
             try:
-                with refusals(str(held.path)):
-                    if bundle.is_whole(held.path / _DATA, deep=deep):
-                        return use(held)
+                held = self._cache.hold(space, build_id, fetch)
+            except OSError as error:
+                raise refused_by(error, where=_folder(space, build_id)) from error
+            try:
+                if bundle.is_whole(held.path / _DATA, deep=deep):
+                    return use(held)
             except DamagedBuildError as error:
                 lost = error
+            except OSError as error:
+                if error.errno in REFUSED:
+                    held.release()
+                    raise refused_by(error, where=str(held.path)) from error
             except BaseException:
                 held.release()
                 raise

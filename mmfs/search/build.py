@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -172,11 +172,23 @@ class _Builder:
             DamagedBuildError: The build is damaged.
             MissingObjectError, IntegrityError: The tables are.
         """
-        try:
+        with self._of_the_build():
             base = self._base(published)
-        except (MissingObjectError, IntegrityError) as error:
-            raise DamagedBuildError(error.what, where=error.where or self.space.name) from error
         return published, base, self._changes(shards, base)
+
+    @contextmanager
+    def _of_the_build(self, *, is_carried: bool = True) -> Iterator[None]:
+        """Take what is gone or damaged within the block for the build that answers, and not for its tables.
+
+        Args:
+            is_carried: The new build begins with it.
+        """
+        try:
+            yield
+        except (MissingObjectError, IntegrityError) as error:
+            if not is_carried:
+                raise
+            raise DamagedBuildError(error.what, where=error.where or self.space.name) from error
 
     def _published(self) -> Published:
         """What answers. A damaged pointer names nothing, and is written over."""
@@ -247,7 +259,7 @@ class _Builder:
                 pass  # many small changes have worn the graph: build it anew
             except DAMAGED as error:
                 self._check_unchanged(published)  # else the base was cleared away, and is not damaged
-                self._mend(error, is_build=True)
+                self._mend(error, is_build=isinstance(error, DamagedBuildError))
         return self._attempt(None, published, self._everything(changes))
 
     def _mend(self, error: MmfsError, *, is_build: bool) -> None:
@@ -275,7 +287,8 @@ class _Builder:
     ) -> tuple[Manifest, float | None]:
         """Build, check, publish. A build that begins with ``base`` holds everything that ``base`` holds."""
         build_id = _build_id(self.now_us, published)
-        build = self.engine.begin(self.space, build_id, base=base.build_id if base else None)
+        with self._of_the_build(is_carried=base is not None):
+            build = self.engine.begin(self.space, build_id, base=base.build_id if base else None)
         is_asked = False
         try:
             probes, inexact = self._write(build, changes)
@@ -289,7 +302,8 @@ class _Builder:
                 {**(base.shards if base else {}), **entries},
                 tuple(sorted(inexact | set(base.inexact if base else ()))),
             )
-            check_build(manifest, stats)
+            with self._of_the_build(is_carried=base is not None):
+                check_build(manifest, stats)
             self._check_unchanged(published)
             write_manifest(self.store.objects, manifest)
             fault_point("search.before_publish")

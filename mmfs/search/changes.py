@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmfs.errors import MissingObjectError
 from mmfs.search.manifest import ShardEntry, points_table, read_points_file, write_points
 from mmfs.search.points import shard_digests
-from mmfs.search.port import ROW_HASH, SpaceSpec, Stored
+from mmfs.search.port import ROW_HASH, DamagedBuildError, SpaceSpec, Stored
 from mmfs.search.spaces import ShardSource, read_points
 
 if TYPE_CHECKING:
@@ -72,7 +73,10 @@ def compare_shard(
     digest = _digest(source.shard, now)
     if before is None:
         return Change(source, now.num_rows, digest, path, np.arange(now.num_rows), (), points.inexact)
-    old = read_points_file(store.objects, before.points)
+    try:
+        old = read_points_file(store.objects, before.points)
+    except MissingObjectError as error:
+        raise DamagedBuildError("ids and hashes of the points are gone", where=before.points) from error
     found = pc.index_in(now.column("id"), value_set=old.column("id").combine_chunks())
     same = pc.fill_null(pc.equal(old.column(ROW_HASH).take(found), now.column(ROW_HASH)), False)
     written = np.flatnonzero(~np.asarray(same.to_numpy(), dtype=bool))

@@ -33,9 +33,14 @@ def refused(reason: str, *, where: str) -> SearchError:
     )
 
 
+def refused_by(error: OSError, *, where: str) -> SearchError:
+    """The same from what the system said; ``where``: the build, for errors that name no file."""
+    return refused(error.strerror or str(error), where=str(error.filename or where))
+
+
 @contextmanager
 def refusals(where: str) -> Iterator[None]:
-    """Give the system's errors within the block a place and a mend.
+    """Give the system's errors within the block, about a build that is kept on this disk alone, a place and a mend.
 
     Args:
         where: The build, for errors that name no file.
@@ -47,7 +52,9 @@ def refusals(where: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        place, reason = str(error.filename or where), error.strerror or str(error)
         if error.errno in REFUSED:
-            raise refused(reason, where=place) from error
-        raise DamagedBuildError(f"a file of the build cannot be read: {reason}", where=place) from error
+            raise refused_by(error, where=where) from error
+        reason = error.strerror or str(error)
+        raise DamagedBuildError(
+            f"a file of the build cannot be read: {reason}", where=str(error.filename or where)
+        ) from error

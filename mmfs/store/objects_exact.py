@@ -103,7 +103,7 @@ class ExactList:
             if _text(part, "IsTruncated") != "true" or not token:
                 return
             query["continuation-token"] = token
-        raise OSError(f"Error performing GET {self._address}?list-type=2 - the list does not end")
+        raise StoreError("the list does not end", where=self._address, mend="look for what is wrong with this server")
 
     def _answer(self, query: str, until_s: float) -> ElementTree.Element:
         asked = f"Error performing GET {self._address}?list-type=2"  # nothing secret is in it

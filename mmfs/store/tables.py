@@ -334,7 +334,7 @@ class Tables:
         """The ``info`` given with the rows of each shard; footers are read side by side."""
         files = self.log.snapshot(name).files
         with ThreadPoolExecutor(_READERS) as pool:
-            return dict(pool.map(lambda file: (file.shard, read_footer(self._objects, file)[1]), files))
+            return dict(pool.map(lambda file: (file.shard, read_footer(self._objects, file)[1]), reversed(files)))
 
     def _digest_in(self, file: DataFile) -> str | None:
         """The content digest that a file carries; None of one that is damaged or gone, and may be replaced by any."""

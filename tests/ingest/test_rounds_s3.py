@@ -131,12 +131,28 @@ def test_lists_of_many_folders_that_never_answer_are_waited_for_once_a_page(
 ) -> None:
     for name in ("a.mp4", "x/b.mp4", "x/y/c.mp4", "x/y/c.txt"):
         Objects.open(stalled).put(f"deep/down/{name}", b"a text")
-    pages = []
-    for _ in range(4):
-        server.break_reads(1.0, "stall", only="captions")  # in all folders, there or not
-        pages.append(look(f"{stalled}/deep/down", local, most=1, cursor=pages[-1].cursor if pages else None))
-    assert {name for page in pages for name in names(page)} >= {"a.mp4", "b.mp4", "c.mp4"}
-    assert max(len(page.failures) for page in pages) == 1
+    (local / "captions.csv").write_text("file,caption\nlocal.jpg,a caption\n")
+    server.break_reads(1.0, "stall", only="captions")  # in all folders, there or not
+    page = look(f"{stalled}/deep/down", local)
+    assert names(page) == ["local.jpg", "a.mp4", "b.mp4", "c.mp4"]
+    assert len(page.failures) == 1
+    assert any("deep/down/x: no look for lists of captions" in warning for warning in page.listing.warnings)
+    [listed] = [item for item in page.listing if item.uri.endswith("local.jpg")]
+    assert listed.captions, "lists of other places are read"
+
+
+def test_a_list_and_a_sidecar_that_never_answer_take_the_page_and_no_file_behind_them(
+    server: S3Server, stalled: str
+) -> None:
+    for name in ("a.mp4", "a.txt", "b.mp4", "c.mp4"):
+        Objects.open(stalled).put(f"both/{name}", b"a text")
+    found: list[str] = []
+    page = None
+    for _ in range(2):
+        server.break_reads(1.0, "stall", only="/stalled/")  # objects, and not the list of them
+        page = look(f"{stalled}/both", seconds=3.9, cursor=page and page.cursor)
+        found += names(page)
+    assert {"b.mp4", "c.mp4"} <= set(found)
 
 
 def test_a_page_that_begins_to_wait_at_its_end_still_ends_in_time(server: S3Server, stalled: str, local: Path) -> None:

@@ -21,7 +21,7 @@ from mmfs.search.build_cache import _lock
 from mmfs.search.checks import index_differences
 from mmfs.search.edge_bundle import Bundle
 from mmfs.search.engines import engine_of
-from mmfs.search.port import Index, Published
+from mmfs.search.port import DamagedBuildError, Index, Published
 from mmfs.search.searcher import Searcher
 from mmfs.settings import CacheConfig, Settings
 from mmfs.store import Store
@@ -339,7 +339,13 @@ def test_a_build_begins_with_what_the_disk_lost_and_lets_go_of_what_it_cannot_co
             copy(*arguments)
 
         patch.setattr(bucket_engine, "copy_build", lost_at_first)
-        engine.begin(SPACE, "2", base="1").abandon()  # from what was fetched again
+        before = config.stat().st_mtime_ns
+        engine.begin(SPACE, "2", base="1").abandon()
+        assert config.stat().st_mtime_ns != before, "it was fetched again"
+        reasons = iter([OSError(errno.EIO, "Input/output error")] * 2)
+        with pytest.raises(SearchError, match=r"not whole on this machine's disk.*MMFS_CACHE__DIR") as raised:
+            engine.begin(SPACE, "2", base="1")
+        assert not isinstance(raised.value, DamagedBuildError), "the bucket's build is sound"
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")
