@@ -36,7 +36,7 @@ demo: $(STAMP) ## The main job, end to end, on rendered media
 test: $(STAMP) ## The fast tests
 	$(BIN)/python -m pytest -m "not soak and not cluster" -n 2 --dist loadfile
 
-cluster: $(STAMP) ## Tests with Ray, PostgreSQL and Dagster's own processes, and of benchmarks, on small samples
+cluster: $(STAMP) ## Tests with Ray, PostgreSQL, ranks and Dagster's own processes; benchmarks on small samples
 	@# Three at once, since most of the time they wait for a daemon.
 	$(BIN)/python -m pytest -m "cluster and not soak" -n 3 --dist loadfile $(ONLY)
 

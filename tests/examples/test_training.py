@@ -92,6 +92,7 @@ def noted(folder: Path, notes: str) -> list[list[dict[str, Any]]]:
     return [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
 
 
+@pytest.mark.cluster
 def test_a_killed_run_goes_on_with_more_ranks_and_reads_each_sample_once(world: World, tmp_path: Path) -> None:
     run_ranks(2, world, tmp_path, "killed", die="1:4")
     saved = loader_state(tmp_path / "ddp.safetensors")["step"]
