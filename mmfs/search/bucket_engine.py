@@ -23,7 +23,7 @@ from mmfs.search.edge_bundle import Bundle
 from mmfs.search.edge_copy import copy_build
 from mmfs.search.edge_process import EdgeProcess, sync_tree
 from mmfs.search.edge_transfer import compare_build, fetch_build, send_build
-from mmfs.search.pointer import next_pointer, parse_pointer
+from mmfs.search.pointer import next_pointer, parse_pointer, pointer_path, read_pointer
 from mmfs.search.port import (
     BUILD_ANEW,
     BuildStats,
@@ -57,10 +57,10 @@ class BucketEdgeEngine:
         self._cache = BuildCache(folder, objects.url)
 
     def published(self, space: str) -> Published:
-        return parse_pointer(self._pointer(space), where=_pointer(space))
+        return parse_pointer(read_pointer(self._objects, space), where=pointer_path(space))
 
     def begin(self, space: SpaceSpec, build_id: str, *, base: str | None) -> IndexBuild:
-        before = self._pointer(space.name)
+        before = read_pointer(self._objects, space.name)
         making = self._cache.making(space.name)
 
         def copy(held: Held) -> None:
@@ -92,8 +92,8 @@ class BucketEdgeEngine:
             self._hold(space.name, build_id, bundle, Held.release, deep=True)
 
     def rollback(self, space: str) -> str:
-        before = self._pointer(space)
-        now = parse_pointer(before, where=_pointer(space))
+        before = read_pointer(self._objects, space)
+        now = parse_pointer(before, where=pointer_path(space))
         if now.previous is None or not self._objects.exists(f"{_folder(space, now.previous)}/{_LIST}"):
             raise no_previous(space, now)
         self._publish(space, now.previous, before)
@@ -188,12 +188,6 @@ class BucketEdgeEngine:
         path = f"{_folder(space, build_id)}/{_LIST}"
         return Bundle.from_json(self._objects.get(path), where=path)
 
-    def _pointer(self, space: str) -> bytes | None:
-        try:
-            return self._objects.get(_pointer(space))
-        except MissingObjectError:
-            return None
-
     def _send(self, space: str, build_id: str, directory: Path, base: Bundle | None, before: bytes | None) -> None:
         """Write a finished build into the bucket, and look whether all of it is there."""
         staging = directory.parent / "staging"
@@ -204,7 +198,7 @@ class BucketEdgeEngine:
             left.unlink()
         staging.rmdir()
         for name, size, there in self._lost(space, bundle):
-            if self._pointer(space) != before:
+            if read_pointer(self._objects, space) != before:
                 raise self._refused(space)  # whoever published meanwhile has cleared away what began before
             raise IntegrityError(
                 f"{there:,} of {size:,} bytes arrived in the bucket",
@@ -219,7 +213,7 @@ class BucketEdgeEngine:
             SearchError: Somebody else published since ``before`` was read: the pointer does not name this build.
             StoreError: No answer tells whether the pointer names it.
         """
-        if self._objects.swap(_pointer(space), next_pointer(before, build_id, mends=mends), before=before):
+        if self._objects.swap(pointer_path(space), next_pointer(before, build_id, mends=mends), before=before):
             return
         # A lost reply is asked for again, and refused if yet another build was published on top of this one meanwhile.
         with suppress(DamagedBuildError):
@@ -306,10 +300,6 @@ class _CachedIndex(EdgeIndex):
 
 def _folder(space: str, build_id: str) -> str:
     return f"index/{space}/{build_id}"
-
-
-def _pointer(space: str) -> str:
-    return f"index/{space}/current.json"
 
 
 def _build_of(name: str) -> str:

@@ -9,11 +9,10 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from mmfs.errors import MissingObjectError
 from mmfs.search.edge import EdgeIndex
 from mmfs.search.edge_copy import copy_build
 from mmfs.search.edge_process import LOG, EdgeProcess
-from mmfs.search.pointer import next_pointer, parse_pointer
+from mmfs.search.pointer import next_pointer, parse_pointer, pointer_path, read_pointer
 from mmfs.search.port import BuildStats, Index, IndexBuild, Published, SpaceSpec, no_previous
 from mmfs.search.refused import refusals
 from mmfs.store.objects import Objects
@@ -37,7 +36,7 @@ class EdgeEngine:
         self._root = root
 
     def published(self, space: str) -> Published:
-        return parse_pointer(self._pointer(space), where=_pointer(space))
+        return parse_pointer(read_pointer(self._objects, space), where=pointer_path(space))
 
     def begin(self, space: SpaceSpec, build_id: str, *, base: str | None) -> IndexBuild:
         directory = self._directory(space.name, build_id)
@@ -56,7 +55,7 @@ class EdgeEngine:
 
     def publish(self, space: str, build_id: str, *, mends: bool = False) -> None:
         """Let another build answer; ``mends``: the one that answers is damaged."""
-        self._objects.put(_pointer(space), next_pointer(self._pointer(space), build_id, mends=mends))
+        self._objects.put(pointer_path(space), next_pointer(read_pointer(self._objects, space), build_id, mends=mends))
 
     def rollback(self, space: str) -> str:
         now = self.published(space)
@@ -76,12 +75,6 @@ class EdgeEngine:
 
     def _directory(self, space: str, build_id: str) -> Path:
         return self._root / space / build_id / _DATA
-
-    def _pointer(self, space: str) -> bytes | None:
-        try:
-            return self._objects.get(_pointer(space))
-        except MissingObjectError:
-            return None
 
 
 class _EdgeBuild:
@@ -114,7 +107,3 @@ class _EdgeBuild:
         self._process.kill()
         if not self._is_asked:
             self._engine.remove(self._space.name, self._build_id)
-
-
-def _pointer(space: str) -> str:
-    return f"index/{space}/current.json"

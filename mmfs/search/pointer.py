@@ -7,11 +7,24 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TypeVar
 
-from mmfs.errors import SearchError, StoreError
+from mmfs.errors import MissingObjectError, SearchError, StoreError
 from mmfs.search.port import DamagedBuildError, Engine, Published
-from mmfs.store.objects import is_own_name
+from mmfs.store.objects import Objects, is_own_name
 
 Read = TypeVar("Read")
+
+
+def pointer_path(space: str) -> str:
+    """Name of the document of a space."""
+    return f"index/{space}/current.json"
+
+
+def read_pointer(objects: Objects, space: str) -> bytes | None:
+    """The document of a space as it is; None where nothing was published."""
+    try:
+        return objects.get(pointer_path(space))
+    except MissingObjectError:
+        return None
 
 
 def parse_pointer(raw: bytes | None, *, where: str) -> Published:
